@@ -1,0 +1,1 @@
+"""Reads the ledger and nothing else: statistics, rankings, the paper's tables and figures, the HTML report."""

@@ -1,0 +1,1 @@
+"""The sweep engine: specification, plan, ledger, Ray Tune scheduler and command line."""

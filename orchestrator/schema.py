@@ -1,0 +1,120 @@
+"""The ledger's tables: one explicit Parquet schema each, versioned; every reader and writer passes it.
+
+Accuracies are percentages, times seconds, memory bytes. Fields of the two configurations are typed columns of
+`trials` (`search_*`, `retrain_*`), so that an axis of a sweep is a column to group by.
+"""
+
+import dataclasses
+from typing import Any
+
+import pyarrow as pa
+
+from stcnas_core.config import RetrainConfig, SearchConfig
+
+SCHEMA_VERSION = 1
+
+_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string()}
+_NOT_COLUMNS = {"genotype", "seed"}
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """Literals are text, optional fields are their type (every column may be null), betas a list of numbers."""
+    if annotation == tuple[float, float]:
+        return pa.list_(pa.float64())
+    options = [option for option in getattr(annotation, "__args__", ()) if option is not type(None)]
+    plain = options[0] if options else annotation
+    return pa.string() if isinstance(plain, str) else _TYPES[plain.__name__]
+
+
+def config_columns(config: type, prefix: str) -> list[tuple[str, pa.DataType]]:
+    """Typed columns for the fields of a configuration, `genotype` and `seed` aside (they have columns of their own)."""
+    return [
+        (f"{prefix}_{field.name}", _arrow_type(field.type))
+        for field in dataclasses.fields(config)
+        if field.name not in _NOT_COLUMNS
+    ]
+
+
+TRIALS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("sweep", pa.string()),  # the sweep that ran it first; other sweeps share the record by its id
+        ("stage", pa.string()),  # search | retrain
+        ("setting", pa.string()),  # name of the sweep's setting, e.g. "js_lambda=0->2"
+        ("seed", pa.int64()),  # seed of the search; of a retraining, the seed of the search that asked for it first
+        ("retrain_seed", pa.int64()),  # null for searches
+        ("state", pa.string()),  # finished | failed
+        ("genotype", pa.string()),  # canonical text
+        ("parent", pa.string()),  # of a retraining, the trial_id of the search that asked for it first
+        ("valid_accuracy", pa.float64()),  # search: the method's own sub-network or supernet on the validation half
+        ("derived_accuracy", pa.float64()),  # search: the derived cell alone, inherited weights, validation half
+        ("train_accuracy", pa.float64()),
+        ("test_accuracy", pa.float64()),  # retrain: last epoch, test images
+        ("params", pa.int64()),  # of the derived network: search at the search's size, retrain as trained, no auxiliary
+        ("macs", pa.int64()),  # multiply-adds for one image, convolution and linear
+        ("device_seconds", pa.float64()),  # over all attempts, without reading data
+        ("peak_memory_bytes", pa.int64()),  # CUDA: allocator's peak; CPU: resident peak of the process
+        ("epochs_done", pa.int64()),
+        ("attempt", pa.int64()),  # 1 for the first; how many times this trial was started
+        ("error_kind", pa.string()),  # null when finished; diverged | out_of_memory | bug | lost
+        ("error", pa.string()),  # traceback of a failed trial
+        ("device", pa.string()),  # "cpu" or the GPU's name
+        ("threads", pa.int64()),
+        ("shared_device", pa.bool_()),  # others ran on the same device: its time is no clean cost
+        ("host", pa.string()),
+        ("started_at", pa.timestamp("us", tz="UTC")),
+        ("finished_at", pa.timestamp("us", tz="UTC")),
+        ("stcnas_version", pa.string()),
+        ("algorithm_version", pa.int64()),
+        ("python_version", pa.string()),
+        ("torch_version", pa.string()),
+        ("ray_version", pa.string()),
+        ("commit", pa.string()),  # of the source tree, null when installed without one
+        ("data", pa.string()),  # data set and fingerprint, e.g. "cifar10@parquet:1f3a..."
+        ("config", pa.string()),  # canonical JSON that the id is the hash of
+        *config_columns(SearchConfig, "search"),
+        *config_columns(RetrainConfig, "retrain"),
+    ]
+)
+
+EPOCHS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("stage", pa.string()),
+        ("epoch", pa.int64()),  # from 0
+        ("train_loss", pa.float64()),
+        ("train_accuracy", pa.float64()),
+        ("alpha_loss", pa.float64()),  # search: task loss of the alpha steps on the validation half
+        ("alpha_accuracy", pa.float64()),  # search: accuracy of the sampled cells in the alpha steps
+        ("js_loss", pa.float64()),
+        ("js_lambda", pa.float64()),
+        ("noise", pa.float64()),
+        ("lr", pa.float64()),
+        ("alpha_lr", pa.float64()),
+        ("valid_accuracy", pa.float64()),  # null in epochs that are not evaluated
+        ("derived_accuracy", pa.float64()),
+        ("test_loss", pa.float64()),
+        ("test_accuracy", pa.float64()),
+        ("genotype", pa.string()),  # derived after this epoch
+        ("skip_connects", pa.int64()),  # in the normal cell (Fig. 8)
+        ("device_seconds", pa.float64()),
+    ]
+)
+
+ALPHAS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        ("cell", pa.string()),  # normal | reduce
+        ("node", pa.int64()),
+        ("source", pa.int64()),
+        ("operation", pa.string()),
+        ("alpha", pa.float64()),
+        ("weight", pa.float64()),  # the operation's weight as the method reads it from alpha
+    ]
+)
+
+TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS}

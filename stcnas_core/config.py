@@ -1,0 +1,251 @@
+"""What a search and a retraining are made of: typed, frozen, checked, and free of torch.
+
+Defaults are the paper's where it states them (METHOD: Sun et al., Neurocomputing 497, 2022, sections 3 and 4.2);
+each choice that the paper leaves open is a field whose sentence says so. Every field is part of a trial's identity
+wherever it has an effect; `effective` says where it has one.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stcnas_core.errors import InputError
+from stcnas_core.schedules import Ramp
+
+SpaceName = Literal["darts", "nasbench201"]
+DatasetName = Literal["digits", "cifar10", "cifar100", "parquet"]
+MethodName = Literal["stc", "darts"]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """One search: a space, a data set, a method, and how weights and architecture parameters are trained."""
+
+    space: SpaceName = "darts"
+    """Search space."""
+    method: MethodName = "stc"
+    """Search method."""
+    seed: int = 0
+    """Seed of every random stream of the search."""
+
+    dataset: DatasetName = "digits"
+    """Data set; half of its training images train weights, the other half architecture parameters."""
+    train_images: int | None = None
+    """Use only the first so many training images; all when null."""
+    resolution: int | None = None
+    """Side in pixels to which images are averaged down or repeated up; native when null."""
+    augment: bool = True
+    """Random crops and, where the data set allows it, flips of the images that train weights or alphas."""
+
+    cells: int = 8
+    """Cells of the DARTS supernet, or cells per stage (N) of NAS-Bench-201."""
+    channels: int = 16
+    """Channels of the first cell (C)."""
+    batch_size: int = 64
+    """Images of each of the two batches of an iteration."""
+    epochs: int = 50
+    """Passes over the two halves."""
+    warmup_epochs: int = 0
+    """OPEN: first epochs that train weights alone on uniformly drawn cells; the paper names none."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
+    evaluate_every: int = 1
+    """Epochs between evaluations on the validation half; the last epoch is always evaluated."""
+
+    lr: float = 0.025
+    """Weights: initial learning rate of SGD."""
+    lr_min: float = 0.001
+    """Weights: learning rate that the cosine ends at."""
+    momentum: float = 0.9
+    """Weights: momentum; the buffer of an operation that did not run rests."""
+    weight_decay: float = 3e-4
+    """Weights: decay; an operation that did not run does not decay."""
+    grad_clip: float = 5.0
+    """Weights: largest gradient norm over the operations that ran (DARTS's)."""
+
+    alpha_lr: float = 3e-4
+    """Alphas: initial learning rate of Adam."""
+    alpha_lr_schedule: Literal["cosine", "constant"] = "cosine"
+    """OPEN: whether the alphas' rate is annealed to zero over the epochs."""
+    alpha_betas: tuple[float, float] = (0.5, 0.999)
+    """Alphas: Adam's betas."""
+    alpha_weight_decay: float | None = None
+    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), 1e-3 for DARTS."""
+    alpha_start: float | None = None
+    """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0 for DARTS with 1e-3 Gaussian noise."""
+
+    weighting: Literal["relu", "softmax", "sigmoid"] = "relu"
+    """STC: weight of an operation as a function of alpha (Eq. 3, Fig. 6)."""
+    noise: float = 0.3
+    """STC: range of the uniform sampling noise in the first epoch, annealed linearly to 0 in the last (Eq. 5, Fig. 7)."""
+    noise_form: Literal["one_sided", "two_sided"] = "one_sided"
+    """OPEN, STC: noise drawn from U(0, r) or from U(-r, r)."""
+    js_lambda: str = "0->2"
+    """STC: coefficient of the Jensen-Shannon loss, static `"2"` or a ramp over the epochs `"0->2"` (Eq. 10, Table 7)."""
+    js_scope: Literal["node", "edge", "cell"] = "node"
+    """OPEN, STC: entries over which alpha is normalised to a distribution: those entering a node, an edge, or a cell."""
+    js_gradient: Literal["all", "sampled"] = "all"
+    """OPEN, STC: whether the Jensen-Shannon gradient moves all entries (reading a) or sampled ones alone (reading b)."""
+    samples_per_iteration: Literal["one", "two"] = "one"
+    """OPEN, STC: one sub-cell for both steps of an iteration (Eq. 10), or a second one for the weight step."""
+    sample_none: bool = False
+    """OPEN, NAS-Bench-201: whether the operation `none` may be sampled and derived."""
+    cell_consistency: bool = True
+    """STC, Table 8: sample as many edges as the target cell keeps; false runs every edge and operation, weighted."""
+    discretization_consistency: bool = True
+    """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
+
+    def __post_init__(self) -> None:
+        _common_checks(self)
+        if self.warmup_epochs >= self.epochs:
+            raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs})")
+        _at_least(self, 0, "warmup_epochs", "alpha_lr", "noise")
+        for name in ("alpha_weight_decay", "alpha_start"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise _bad(name, value, "be finite")
+        if self.alpha_weight_decay is not None and self.alpha_weight_decay < 0:
+            raise _bad("alpha_weight_decay", self.alpha_weight_decay, "be at least 0")
+        object.__setattr__(self, "alpha_betas", tuple(self.alpha_betas))
+        if len(self.alpha_betas) != 2 or not all(0 <= beta < 1 for beta in self.alpha_betas):
+            raise _bad("alpha_betas", self.alpha_betas, "be two numbers in [0, 1)")
+        object.__setattr__(self, "js_lambda", str(Ramp.parse(str(self.js_lambda))))
+
+    def effective(self) -> dict[str, Any]:
+        """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        stc = self.method == "stc"
+        inert: set[str] = set()
+        if not stc:
+            inert |= _STC_ONLY
+        if self.space != "nasbench201":
+            inert.add("sample_none")
+        if stc and not self.cell_consistency:
+            inert.add("samples_per_iteration")
+        if stc and not self.discretization_consistency:
+            inert |= {"js_lambda", "js_scope", "js_gradient"}
+        if self.noise == 0:
+            inert.add("noise_form")
+        if self.js_lambda == "0":
+            inert |= {"js_scope", "js_gradient"}
+        defaults = METHOD_DEFAULTS[self.method]
+        for name, value in defaults.items():
+            if fields[name] is None:
+                fields[name] = value
+        fields["alpha_betas"] = list(self.alpha_betas)
+        return {name: value for name, value in fields.items() if name not in inert}
+
+
+_STC_ONLY = {
+    "weighting",
+    "noise",
+    "noise_form",
+    "js_lambda",
+    "js_scope",
+    "js_gradient",
+    "samples_per_iteration",
+    "cell_consistency",
+    "discretization_consistency",
+}
+
+METHOD_DEFAULTS: dict[str, dict[str, float]] = {
+    "stc": {"alpha_weight_decay": 0.0, "alpha_start": 1.0},
+    "darts": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0},
+}
+"""Values that stand in for a null field, by method."""
+
+
+@dataclass(frozen=True)
+class RetrainConfig:
+    """One training run of a derived cell from scratch (DARTS's protocol, the paper's section 4.2)."""
+
+    genotype: str
+    """The cell to train, in any form that `Genotype.parse` reads."""
+    seed: int = 0
+    """Seed of every random stream of the run."""
+
+    dataset: DatasetName = "digits"
+    """Data set; all of its training images train, its test images test."""
+    train_images: int | None = None
+    """Use only the first so many training images; all when null."""
+    test_images: int | None = None
+    """Use only the first so many test images; all when null."""
+    resolution: int | None = None
+    """Side in pixels to which images are averaged down or repeated up; native when null."""
+    augment: bool = True
+    """Random crops and, where the data set allows it, flips."""
+
+    cells: int = 20
+    """Cells of the DARTS network, or cells per stage (N) of NAS-Bench-201."""
+    channels: int = 36
+    """Channels of the first cell (C)."""
+    batch_size: int = 96
+    """Images of a batch."""
+    epochs: int = 600
+    """Passes over the training images."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 losses."""
+    evaluate_every: int = 1
+    """Epochs between evaluations on the test images; the last epoch is always evaluated."""
+
+    lr: float = 0.025
+    """Initial learning rate of SGD."""
+    lr_min: float = 0.0
+    """Learning rate that the cosine ends at."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 3e-4
+    """Weight decay."""
+    grad_clip: float = 5.0
+    """Largest gradient norm."""
+    cutout: int = 16
+    """Side of the square that cutout blanks, in pixels of a 32-pixel image; scaled with the image, 0 is off."""
+    auxiliary_weight: float = 0.4
+    """DARTS space: weight of the auxiliary head's loss; 0 builds none."""
+    drop_path: float = 0.2
+    """DARTS space: probability of dropping an operation's output, rising linearly to this value in the last epoch."""
+
+    def __post_init__(self) -> None:
+        from stcnas_core.genotype import Genotype
+
+        _common_checks(self)
+        genotype = Genotype.parse(self.genotype)
+        object.__setattr__(self, "genotype", genotype.canonical_text())
+        _at_least(self, 0, "cutout", "auxiliary_weight", "drop_path")
+        _at_least(self, 1, *(() if self.test_images is None else ("test_images",)))
+        if self.drop_path >= 1:
+            raise _bad("drop_path", self.drop_path, "be below 1")
+
+    def effective(self) -> dict[str, Any]:
+        """The fields that change what this run computes; equal dictionaries mean equal runs."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        inert = {"auxiliary_weight", "drop_path"} if self.genotype.startswith("|") else set()
+        return {name: value for name, value in fields.items() if name not in inert}
+
+
+def _bad(name: str, value: Any, must: str) -> InputError:
+    return InputError(f"{name}: {value!r} must {must}")
+
+
+def _at_least(config: Any, bound: float, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= bound):
+            raise _bad(name, value, f"be a finite number of at least {bound}")
+
+
+def _common_checks(config: SearchConfig | RetrainConfig) -> None:
+    """What holds for every field of both, checked here so that Python callers are as safe as sweep files."""
+    for field in dataclasses.fields(config):
+        options = getattr(field.type, "__args__", ())
+        if getattr(field.type, "__origin__", None) is Literal and getattr(config, field.name) not in options:
+            raise _bad(field.name, getattr(config, field.name), f"be one of {', '.join(map(repr, options))}")
+    _at_least(config, 1, "cells", "channels", "batch_size", "epochs", "evaluate_every")
+    _at_least(config, 0, "seed", "lr", "lr_min", "momentum", "weight_decay")
+    if not config.grad_clip > 0:
+        raise _bad("grad_clip", config.grad_clip, "be above 0")
+    for name in ("train_images", "resolution"):
+        value = getattr(config, name)
+        if value is not None and value < 2:
+            raise _bad(name, value, "be at least 2")
