@@ -1,0 +1,125 @@
+"""Resume checkpoints by trial id, valid for any driver and cluster that sees the storage.
+
+`checkpoints/<id>/<epoch>.ckpt` holds the state after so many epochs, the newest two are kept, each under a checksum;
+`checkpoints/<id>/attempt-<n>.json` marks the n-th start of the trial. All of it goes when the trial has its record.
+Nothing is unpickled but tensors and plain values (`weights_only`).
+"""
+
+import hashlib
+import io
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.storage import Storage
+
+_MAGIC = b"stcnas checkpoint 1\n"
+_DIGEST = 32
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of a trial: its number from 1, and when the first of its starts was."""
+
+    attempt: int
+    first_at: datetime
+
+
+class Checkpoints:
+    """Saves and finds the state of unfinished trials under a storage."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def start(self, trial_id: str, after: int = 0) -> Start:
+        """Mark a new start of a trial, numbered after its earlier ones and after the `after` that left no marks."""
+        now = datetime.now(UTC)
+        marks = {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}
+        first_at = self._first_start(marks[min(marks)]) if marks else None
+        attempt = max(after, *marks, 0) + 1
+        note = json.dumps({"host": socket.gethostname(), "started_at": now.isoformat()}).encode()
+        self.storage.replace(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
+        return Start(attempt, first_at or now)
+
+    def save(self, trial_id: str, epoch: int, state: dict[str, Any]) -> None:
+        """Keep the state after `epoch` epochs, beside the newest one before it."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        self.storage.replace(_key(trial_id, epoch), _MAGIC + hashlib.sha256(payload).digest() + payload)
+        saved = self._saved(trial_id)
+        for old in sorted(number for number in saved if number < epoch)[:-1]:
+            self.storage.delete(saved[old])
+
+    def newest(self, trial_id: str, notice: Callable[[str], None]) -> dict[str, Any] | None:
+        """The newest state that is whole, None where there is none; each damaged one is told to `notice`."""
+        saved = self._saved(trial_id)
+        for number in sorted(saved, reverse=True):
+            data = self.storage.read(saved[number])
+            if data is None:
+                continue
+            try:
+                return _decode(data)
+            except ValueError as error:
+                notice(f"{self.storage.uri}/{saved[number]} is damaged ({error}); going on from an earlier state")
+        return None
+
+    def delete(self, trial_id: str) -> None:
+        """Remove all that is kept of an unfinished trial."""
+        self.storage.delete_folder(_folder(trial_id))
+
+    def epochs(self) -> dict[str, int]:
+        """Epochs done of each trial that was started and has no record yet, or had none when it was killed."""
+        done: dict[str, int] = {}
+        for key in self.storage.keys("checkpoints"):
+            _, trial_id, name = key.split("/", 2)
+            epoch = _number(key) if name.endswith(".ckpt") else 0
+            done[trial_id] = max(done.get(trial_id, 0), epoch)
+        return done
+
+    def _saved(self, trial_id: str) -> dict[int, str]:
+        return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if key.endswith(".ckpt")}
+
+    def _first_start(self, key: str) -> datetime | None:
+        data = self.storage.read(key)
+        try:
+            return datetime.fromisoformat(json.loads(data)["started_at"]) if data else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _folder(trial_id: str) -> str:
+    return f"checkpoints/{trial_id}"
+
+
+def _key(trial_id: str, epoch: int) -> str:
+    return f"{_folder(trial_id)}/{epoch:06d}.ckpt"
+
+
+def _number(key: str) -> int:
+    """The number in a checkpoint's or a mark's name; -1 in a name that is neither."""
+    stem = key.rsplit("/", 1)[1].split(".", 1)[0].removeprefix("attempt-")
+    return int(stem) if stem.isdecimal() else -1
+
+
+def _decode(data: bytes) -> dict[str, Any]:
+    import torch
+
+    start = len(_MAGIC) + _DIGEST
+    payload = data[start:]
+    if data[: len(_MAGIC)] != _MAGIC:
+        raise ValueError("it is no checkpoint of this version")
+    if hashlib.sha256(payload).digest() != data[len(_MAGIC) : start]:
+        raise ValueError("its checksum is wrong")
+    try:
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # a hostile or foreign archive raises whatever it likes; the content is refused
+        raise ValueError(f"it cannot be loaded: {type(error).__name__}") from None
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state")
+    return state
