@@ -1,0 +1,14 @@
+"""Search methods behind one protocol, one file each; a method chooses paths and weighs them, and owns the alphas."""
+
+from stcnas_core.config import SearchConfig
+from stcnas_core.methods.base import Method
+from stcnas_core.methods.darts import Darts
+from stcnas_core.methods.stc import Stc
+from stcnas_core.topology import Topology
+
+METHODS: dict[str, type[Method]] = {"stc": Stc, "darts": Darts}
+
+
+def build(config: SearchConfig, topology: Topology, device: str) -> Method:
+    """The method that a configuration names, with fresh alphas on `device`."""
+    return METHODS[config.method](config, topology, device)

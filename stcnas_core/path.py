@@ -1,0 +1,73 @@
+"""Paths: which operations of a supernet run, and with which weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stcnas_core.genotype import Edge, Genotype
+from stcnas_core.topology import Topology
+
+Choice = tuple[int, int]
+"""An operation on an edge: (index of the edge, index of the operation)."""
+Choices = tuple[tuple[Choice, ...], ...]
+"""For each cell kind the operations that are chosen, in ascending order of edge."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The operations that run, and the weights that scale their outputs.
+
+    `weights` is (T, E, K), cell kinds x edges x operations, or None for plain outputs, as in the derived network.
+    """
+
+    chosen: Choices
+    weights: Tensor | None = None
+
+
+def select(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool = False) -> Choices:
+    """Discretise: per edge the operation of the highest score, per node the `kept` edges of the highest such score.
+
+    The rule of sampling (with perturbed scores) and of derivation alike, so that what is searched is what is derived.
+    `scores` is (T, E, K). Ties go to the lowest index. NAS-Bench-201's `none` is passed over unless `allow_none`.
+    """
+    if "none" in topology.operations and not allow_none:
+        scores = scores.copy()
+        scores[:, :, topology.operations.index("none")] = -np.inf
+    best = scores.argmax(axis=2)
+    value = scores.max(axis=2)
+    chosen: list[tuple[Choice, ...]] = []
+    for kind in range(len(topology.kinds)):
+        kept: list[Choice] = []
+        for edges in topology.edges_by_node:
+            ranked = sorted(edges, key=lambda edge: -value[kind, edge])[: topology.kept]
+            kept.extend((edge, int(best[kind, edge])) for edge in sorted(ranked))
+        chosen.append(tuple(kept))
+    return tuple(chosen)
+
+
+def everything(topology: Topology) -> Choices:
+    """Every operation on every edge, as a supernet without sampling runs them."""
+    cell = tuple((edge, k) for edge in range(len(topology.edges)) for k in range(len(topology.operations)))
+    return (cell,) * len(topology.kinds)
+
+
+def to_genotype(topology: Topology, chosen: Choices) -> Genotype:
+    """The genotype of a discrete choice (one operation per kept edge)."""
+    cells = tuple(
+        tuple(Edge(*topology.edges[edge], topology.operations[operation]) for edge, operation in cell)
+        for cell in chosen
+    )
+    return Genotype(topology.name, cells)
+
+
+def from_genotype(genotype: Genotype) -> Choices:
+    """The choice that a genotype stands for."""
+    topology = genotype.topology
+    index = {edge: position for position, edge in enumerate(topology.edges)}
+    return tuple(
+        tuple((index[edge.node, edge.source], topology.operations.index(edge.operation)) for edge in sorted(cell))
+        for cell in genotype.cells
+    )
+

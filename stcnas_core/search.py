@@ -1,0 +1,264 @@
+"""One architecture search, an epoch at a time: first-order bilevel alternation over the two halves of a training set.
+
+Killed after any epoch and resumed from `state_dict`, it gives bit for bit what an unbroken run gives on a CPU with the
+same number of threads: all randomness is a function of the seed and the epoch (see `randomness`).
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stcnas_core import datasets, methods, spaces
+from stcnas_core.config import SearchConfig
+from stcnas_core.cost import Cost, count
+from stcnas_core.data import ImageSet
+from stcnas_core.errors import DivergedError, InputError
+from stcnas_core.genotype import Genotype
+from stcnas_core.methods.base import Sample
+from stcnas_core.path import Choices, Path
+from stcnas_core.randomness import initialisation, stream
+from stcnas_core.schedules import Ramp, cosine, progress
+from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
+
+__all__ = ["Search", "SearchConfig", "SearchEpoch"]
+
+
+@dataclass(frozen=True)
+class SearchEpoch:
+    """What one epoch measured; accuracies in percent, losses in nats, null where nothing was measured."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    alpha_loss: float | None
+    alpha_accuracy: float | None
+    js_loss: float | None
+    js_lambda: float
+    noise: float
+    lr: float
+    alpha_lr: float
+    valid_accuracy: float | None
+    derived_accuracy: float | None
+    genotype: str
+    skip_connects: int
+    device_seconds: float
+
+
+class Search:
+    """A supernet, a method with its alphas, two halves of a data set, and two optimizers.
+
+    Raises InputError for data or sizes that cannot be used, DivergedError from `run_epoch` where a loss or an alpha is
+    no longer finite. `device` is "cpu", "cuda" or None for CUDA where there is some.
+    """
+
+    def __init__(self, config: SearchConfig, *, data_path: str | None = None, device: str | None = None) -> None:
+        self.config = config
+        self.device = device or default_device()
+        images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
+        self.data = ImageSet(images, self.device, config.resolution)
+        order = torch.randperm(len(images.labels), generator=stream(config.seed, "halves"))
+        half = len(order) // 2
+        if config.batch_size > half:
+            raise InputError(f"batch_size: {config.batch_size} is above half of the {len(order)} training images")
+        self.train_half, self.valid_half = order[:half], order[half : 2 * half]
+
+        self.space = spaces.get(config.space)
+        with initialisation(config.seed):
+            model = self.space.supernet(channels=config.channels, cells=config.cells, classes=self.data.classes)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.method = methods.build(config, self.space.topology, self.device)
+        self.shared = self.model.shared_parameters()
+        self.by_choice = self.model.parameters_by_choice()
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+        self.alpha_optimizer = torch.optim.Adam(
+            [self.method.alpha],
+            lr=config.alpha_lr,
+            betas=config.alpha_betas,
+            weight_decay=self.method.alpha_weight_decay,
+        )
+        self.js_lambda = Ramp.parse(config.js_lambda)
+        self.epoch = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.config.epochs
+
+    @property
+    def genotype(self) -> Genotype:
+        """The cell derived from the alphas as they are."""
+        return self.method.genotype()
+
+    def run_epoch(self) -> SearchEpoch:
+        """Train for one pass over the two halves and return what was measured."""
+        if self.finished:
+            raise InputError(f"the search is finished: all {self.config.epochs} epochs are done")
+        started = time.perf_counter()
+        config, epoch = self.config, self.epoch
+        warmup = epoch < config.warmup_epochs
+        at = progress(epoch - config.warmup_epochs, config.epochs - config.warmup_epochs)
+        js_lambda, noise = self.js_lambda.at(at), config.noise * (1.0 - at)
+        lr, alpha_lr = self._set_rates(warmup)
+        draws = stream(config.seed, "sampling", epoch)
+        train, alpha = Tally(self.device), Tally(self.device)
+
+        self.model.train()
+        for (x, y), (valid_x, valid_y) in zip(self._batches("train"), self._batches("valid"), strict=True):
+            sample = self.method.uniform(draws) if warmup else self.method.sample(noise, draws)
+            if not warmup:
+                alpha.add(*self._alpha_step(sample, valid_x, valid_y, js_lambda))
+                if config.samples_per_iteration == "two":
+                    sample = self.method.sample(noise, draws)
+            train.add(*self._weight_step(sample, x, y, plain=warmup))
+
+        measured, sampled = train.result(), alpha.result()
+        if not all(map(math.isfinite, (*measured, *sampled))) or not bool(self.method.alpha.isfinite().all()):
+            raise DivergedError(
+                f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
+                "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"
+            )
+        self.epoch += 1
+        valid = derived = None
+        if self.finished or self.epoch % config.evaluate_every == 0:
+            valid = self._accuracy(self.method.evaluated(), weighted=True)
+            derived = self._accuracy(self.method.derived(), weighted=False)
+        genotype = self.genotype
+        return SearchEpoch(
+            epoch=epoch,
+            train_loss=measured[0],
+            train_accuracy=measured[1],
+            alpha_loss=None if warmup else sampled[0],
+            alpha_accuracy=None if warmup else sampled[1],
+            js_loss=None if warmup or len(sampled) < 3 else sampled[2],
+            js_lambda=js_lambda,
+            noise=noise,
+            lr=lr,
+            alpha_lr=alpha_lr,
+            valid_accuracy=valid,
+            derived_accuracy=derived,
+            genotype=genotype.canonical_text(),
+            skip_connects=genotype.count("skip_connect")["normal"],
+            device_seconds=time.perf_counter() - started,
+        )
+
+    def _alpha_step(self, sample: Sample, x: Tensor, y: Tensor, js_lambda: float) -> tuple[Tensor, ...]:
+        """Eq. 10's upper level: a step of alpha alone; no gradient of a weight is computed."""
+        loss, logits = self._loss(Path(sample.runs, self.method.weights()), x, y)
+        penalty = self.method.penalty(sample.cell)
+        objective = loss if penalty is None else loss + js_lambda * penalty
+        (self.method.alpha.grad,) = torch.autograd.grad(objective, [self.method.alpha])
+        self.alpha_optimizer.step()
+        self.method.project()
+        return loss, y, logits, *(() if penalty is None else (penalty,))
+
+    def _weight_step(self, sample: Sample, x: Tensor, y: Tensor, *, plain: bool) -> tuple[Tensor, ...]:
+        """Eq. 10's lower level: a step of the weights that ran; the others keep value, momentum and decay."""
+        ran = [*self.shared, *(p for choice in _flat(sample.runs) for p in self.by_choice[choice])]
+        loss, logits = self._loss(Path(sample.runs, None if plain else self.method.weights().detach()), x, y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(ran, self.config.grad_clip)
+        self.optimizer.param_groups[0]["params"] = ran
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss, y, logits
+
+    def _loss(self, path: Path, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits = self.model(x, path)
+        return F.cross_entropy(logits.float(), y), logits
+
+    @torch.no_grad()
+    def _accuracy(self, choices: Choices, *, weighted: bool) -> float:
+        """Percent right on the validation half, statistics from each batch."""
+        path = Path(choices, self.method.weights() if weighted else None)
+        tally = Tally(self.device)
+        for x, y in self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None):
+            loss, logits = self._loss(path, x, y)
+            tally.add(loss, y, logits)
+        return tally.result()[1]
+
+    def _batches(self, half: str) -> Any:
+        """Batches of one half in this epoch's order, augmented by this epoch's draws."""
+        seed, epoch = self.config.seed, self.epoch
+        return self.data.batches(
+            self.train_half if half == "train" else self.valid_half,
+            self.config.batch_size,
+            order=stream(seed, half, "order", epoch),
+            augment=stream(seed, half, "augment", epoch, device=self.device) if self.config.augment else None,
+        )
+
+    def _set_rates(self, warmup: bool) -> tuple[float, float]:
+        config = self.config
+        lr = cosine(config.lr, config.lr_min, self.epoch, config.epochs)
+        alpha_lr = 0.0 if warmup else config.alpha_lr
+        if config.alpha_lr_schedule == "cosine" and not warmup:
+            searching = config.epochs - config.warmup_epochs
+            alpha_lr = cosine(config.alpha_lr, 0.0, self.epoch - config.warmup_epochs, searching)
+        self.optimizer.param_groups[0]["lr"], self.alpha_optimizer.param_groups[0]["lr"] = lr, alpha_lr
+        return lr, alpha_lr
+
+    def alpha_rows(self) -> list[dict[str, Any]]:
+        """Every alpha as it is, one row per cell kind, edge and operation, with the weight that it stands for."""
+        topology = self.space.topology
+        alpha, weight = self.method.alpha.tolist(), self.method.weights().tolist()
+        return [
+            {
+                "cell": kind,
+                "node": node,
+                "source": source,
+                "operation": operation,
+                "alpha": alpha[t][e][k],
+                "weight": weight[t][e][k],
+            }
+            for t, kind in enumerate(topology.kinds)
+            for e, (node, source) in enumerate(topology.edges)
+            for k, operation in enumerate(topology.operations)
+        ]
+
+    def cost(self) -> Cost:
+        """Parameters and multiply-adds of the derived network at the search's size."""
+        network = self.space.network(
+            self.genotype, channels=self.config.channels, cells=self.config.cells, classes=self.data.classes
+        )
+        return count(network, (3, self.data.size, self.data.size))
+
+    def peak_memory(self) -> int:
+        """Largest memory in bytes so far: CUDA's allocator on a GPU, the process's resident set on a CPU."""
+        return peak_memory(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
+        return {
+            "config": dataclasses.asdict(self.config),
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "alpha": self.method.alpha.detach().clone(),
+            "optimizer": self.optimizer.state_dict(),
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` stood; raises InputError for the state of another configuration or shape."""
+        restore_checked(state, dataclasses.asdict(self.config), self._restore)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        with torch.no_grad():
+            self.method.alpha.copy_(state["alpha"])
+        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        self.epoch = int(state["epoch"])
+
+
+def _flat(choices: Choices) -> list[tuple[int, int, int]]:
+    return [(kind, edge, operation) for kind, cell in enumerate(choices) for edge, operation in cell]

@@ -1,0 +1,168 @@
+"""The DARTS cell space: stacked normal and reduction cells of two inputs and four nodes (METHOD of Sun et al., 2022)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stcnas_core.cell import Cell, DropPath
+from stcnas_core.errors import InputError
+from stcnas_core.genotype import Genotype
+from stcnas_core.operations import FactorizedReduce, ReLUConvNorm
+from stcnas_core.path import Choice, Path
+from stcnas_core.spaces.network import CellNetwork
+from stcnas_core.topology import DARTS
+
+NORMAL, REDUCE = 0, 1
+STEM_MULTIPLIER = 3
+
+
+class DartsSpace:
+    """Networks of the DARTS space; reduction cells stand at a third and two thirds of the depth."""
+
+    topology = DARTS
+
+    def supernet(self, *, channels: int, cells: int, classes: int, stem: str = "cifar") -> "DartsNetwork":
+        """The search network: every operation on all 14 edges of each cell, batch statistics, no affine norms."""
+        return DartsNetwork(None, channels=channels, cells=cells, classes=classes, auxiliary=False, stem=stem)
+
+    def network(
+        self,
+        genotype: Genotype,
+        *,
+        channels: int,
+        cells: int,
+        classes: int,
+        auxiliary: bool = False,
+        stem: str = "cifar",
+    ) -> "DartsNetwork":
+        """The target network of a genotype; with `auxiliary`, training returns (logits, auxiliary logits)."""
+        return DartsNetwork(
+            genotype, channels=channels, cells=cells, classes=classes, auxiliary=auxiliary, stem=stem
+        )
+
+
+class DartsCell(nn.Module):
+    """Preprocessing of the two inputs, then the graph; the output concatenates the four nodes."""
+
+    def __init__(
+        self,
+        choices: tuple[Choice, ...],
+        inputs: tuple[int, int],
+        channels: int,
+        *,
+        reduction: bool,
+        after_reduction: bool,
+        searching: bool,
+    ) -> None:
+        super().__init__()
+        if after_reduction:
+            self.preprocess0 = FactorizedReduce(inputs[0], channels, searching=searching)
+        else:
+            self.preprocess0 = ReLUConvNorm(inputs[0], channels, 1, searching=searching)
+        self.preprocess1 = ReLUConvNorm(inputs[1], channels, 1, searching=searching)
+        stride = (lambda source: 2 if source < DARTS.inputs else 1) if reduction else (lambda source: 1)
+        self.cell = Cell(DARTS, choices, channels, stride, searching=searching)
+
+    def forward(
+        self,
+        s0: Tensor,
+        s1: Tensor,
+        chosen: tuple[Choice, ...],
+        scales: list[Tensor | None],
+        drop_path: DropPath | None,
+    ) -> Tensor:
+        inputs = (self.preprocess0(F.relu(s0)), self.preprocess1(F.relu(s1)))
+        return torch.cat(self.cell(inputs, chosen, scales, drop_path)[DARTS.inputs :], dim=1)
+
+
+class DartsNetwork(CellNetwork):
+    """Stem, cells, global pooling, classifier, and for a derived network the auxiliary head at two thirds."""
+
+    def __init__(
+        self, genotype: Genotype | None, *, channels: int, cells: int, classes: int, auxiliary: bool, stem: str
+    ) -> None:
+        super().__init__(DARTS, genotype)
+        track = not self.searching
+        if stem == "cifar":
+            width = STEM_MULTIPLIER * channels
+            self.stem0 = nn.Sequential(
+                nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width, track_running_stats=track)
+            )
+            self.stem1 = nn.Identity()
+        elif stem == "imagenet":
+            width = channels
+            half = channels // 2
+            self.stem0 = nn.Sequential(
+                nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(half, track_running_stats=track),
+                nn.ReLU(),
+                nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels, track_running_stats=track),
+            )
+            self.stem1 = nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(channels, track_running_stats=track),
+            )
+        else:
+            raise InputError(f"unknown stem {stem!r}; known: cifar, imagenet")
+
+        outer, inner, width_now = width, width, channels
+        reductions = {cells // 3, 2 * cells // 3}
+        after_reduction = stem == "imagenet"
+        auxiliary_width = 0
+        for position in range(cells):
+            reduction = position in reductions
+            kind = REDUCE if reduction else NORMAL
+            width_now = width_now * 2 if reduction else width_now
+            self.add_cell(
+                kind,
+                DartsCell(
+                    self.choices[kind],
+                    (outer, inner),
+                    width_now,
+                    reduction=reduction,
+                    after_reduction=after_reduction,
+                    searching=self.searching,
+                ),
+            )
+            after_reduction = reduction
+            outer, inner = inner, width_now * DARTS.nodes
+            if position == 2 * cells // 3:
+                auxiliary_width = inner
+        self.auxiliary_at = 2 * cells // 3
+        self.auxiliary = _auxiliary_head(auxiliary_width, classes, stem) if auxiliary else None
+        self.classifier = nn.Linear(inner, classes)
+
+    def forward(
+        self, images: Tensor, path: Path | None = None, drop_path: DropPath | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits (B, classes) of images (B, 3, H, W); with an auxiliary head and in training, those of both heads."""
+        chosen, scales = self.resolve(path)
+        s0 = self.stem0(images)
+        s1 = self.stem1(s0)
+        side = None
+        for position, (kind, cell) in enumerate(zip(self.kinds, self.cells, strict=True)):
+            s0, s1 = s1, cell(s0, s1, chosen[kind], scales[kind], drop_path)
+            if position == self.auxiliary_at and self.auxiliary is not None and self.training:
+                side = self.auxiliary(s1)
+        logits = self.classifier(s1.mean(dim=(2, 3)))
+        return logits if side is None else (logits, side)
+
+
+def _auxiliary_head(channels: int, classes: int, stem: str) -> nn.Sequential:
+    """DARTS's auxiliary head; expects 8x8 maps after the CIFAR stem, 14x14 after ImageNet's."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, stride=3 if stem == "cifar" else 2, padding=0, count_include_pad=False),
+        nn.Conv2d(channels, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(128, 768, 2, bias=False),
+        *([nn.BatchNorm2d(768)] if stem == "cifar" else []),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(768, classes),
+    )
+
+

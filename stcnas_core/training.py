@@ -1,0 +1,63 @@
+"""What search and retraining share: running totals on the device, memory, and checked restoring."""
+
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stcnas_core.errors import InputError
+
+
+def default_device() -> str:
+    """ "cuda" where there is a device, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Tally:
+    """Sums over an epoch that stay on the device, so that nothing waits for it before the epoch ends."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.sums: Tensor | None = None
+        self.images = 0
+
+    def add(self, loss: Tensor, labels: Tensor, logits: Tensor, *others: Tensor) -> None:
+        """Count a batch: mean loss, labels (B,), logits (B, classes), and further means to average alike."""
+        batch = len(labels)
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        means = torch.stack([loss.detach().float(), *(other.detach().float() for other in others)]) * batch
+        sums = torch.cat([means[:1], right.float()[None], means[1:]])
+        self.sums = sums if self.sums is None else self.sums + sums
+        self.images += batch
+
+    def result(self) -> tuple[float, ...]:
+        """Mean loss, percent right, and the means of the others; zeros when nothing was counted."""
+        if self.sums is None:
+            return (0.0, 0.0)
+        loss, right, *others = (self.sums.double() / self.images).tolist()
+        return (loss, 100.0 * right, *others)
+
+
+def peak_memory(device: str) -> int:
+    """Largest memory in bytes so far: CUDA's allocator on a GPU, the process's resident set on a CPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def restore_checked(state: Any, config: dict[str, Any], restore: Callable[[dict[str, Any]], None]) -> None:
+    """Run `restore(state)`; raises InputError where the state is of another configuration or does not fit."""
+    if not isinstance(state, dict) or "config" not in state:
+        raise InputError("this is no checkpoint of a search or a retraining: it has no configuration")
+    other = state["config"]
+    if other != config:
+        names = [name for name in config if not isinstance(other, dict) or other.get(name) != config[name]]
+        raise InputError(f"the checkpoint is of another configuration; it differs in {', '.join(names)}")
+    try:
+        restore(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"the checkpoint does not fit: {error}") from error
