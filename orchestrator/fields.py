@@ -1,0 +1,106 @@
+"""The sections of a sweep file that hold configuration fields, as strict pydantic models made from the dataclasses."""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, create_model
+from pydantic_core import CoreSchema, core_schema
+
+from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.schedules import Ramp
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+"""No key that is not known, and no conversion: text is no number, 1.0 no whole number, true no number."""
+
+
+def _ramp(value: Any) -> Any:
+    """A schedule may be written as a plain number; all spellings of one schedule become one text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = repr(value)
+    return str(Ramp.parse(value)) if isinstance(value, str) else value
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{value!r} is here twice")
+        seen.add(value)
+    return values
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=1), AfterValidator(_distinct)]
+"""Distinct seeds, at least one, each of 63 bits: the ledger's columns and torch's generators hold them."""
+
+
+def _types(config: type, *left_out: str) -> dict[str, Any]:
+    """The type that each field of a configuration has in a file."""
+    hints = typing.get_type_hints(config)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(config) if field.name not in left_out}
+    if "alpha_betas" in types:
+        types["alpha_betas"] = Annotated[hints["alpha_betas"], BeforeValidator(_pair)]
+    if "js_lambda" in types:
+        types["js_lambda"] = Annotated[str, BeforeValidator(_ramp)]
+    return types
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _model(name: str, types: dict[str, Any], **more: Any) -> type[BaseModel]:
+    """A model that remembers what was given; defaults are the dataclass's business."""
+    fields: dict[str, Any] = {key: (annotation, None) for key, annotation in (types | more).items()}
+    return create_model(name, __config__=STRICT, **fields)
+
+
+_SEARCH_TYPES = _types(SearchConfig, "seed")
+
+SearchSection = _model("SearchSection", _SEARCH_TYPES)
+GridSection = _model(
+    "GridSection",
+    {
+        name: Annotated[list[annotation], Field(min_length=1), AfterValidator(_distinct)]
+        for name, annotation in _SEARCH_TYPES.items()
+    },
+)
+RetrainSection = _model("RetrainSection", _types(RetrainConfig, "genotype", "seed"), seeds=Seeds)
+
+ELSEWHERE = {
+    ("search", "seed"): "the seeds of a sweep are its `seeds` list",
+    ("grid", "seed"): "the seeds of a sweep are its `seeds` list",
+    ("variants", "seed"): "the seeds of a sweep are its `seeds` list",
+    ("retrain", "seed"): "the seeds of retrainings are the list `retrain.seeds`",
+    ("retrain", "genotype"): "a sweep retrains the cells that its searches find",
+}
+"""Fields that a configuration has and a sweep file sets in another way, by section."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Pydantic annotation: validate a mapping by `model`, and keep as a dictionary the fields that were given."""
+
+    model: type[BaseModel]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(_given, handler.generate_schema(self.model))
+
+
+def _given(value: Any, validate: Callable[[Any], BaseModel]) -> dict[str, Any]:
+    """In the order of the file, since axes are named and expanded in it."""
+    fields = validate(value).model_dump(exclude_unset=True)
+    return {name: fields[name] for name in value}
+
+
+def nullable(section: str, name: str) -> bool:
+    """Whether null is a value of that field, as in `train_images: null`."""
+    model = RetrainSection if section == "retrain" else SearchSection
+    field = model.model_fields.get(name)
+    return field is not None and type(None) in typing.get_args(field.annotation)
+
+
+def names(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that a section may have."""
+    return tuple(model.model_fields)

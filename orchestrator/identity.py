@@ -1,0 +1,64 @@
+"""What a trial is known by: a hash of what it computes and of nothing else."""
+
+import hashlib
+import json
+import operator
+import typing
+from functools import cache
+from typing import Any, Literal
+
+from stcnas_core import ALGORITHM_VERSION
+from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.errors import InputError
+
+Stage = Literal["search", "retrain"]
+
+
+def canonical_config(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> str:
+    """The JSON text that `trial_id` hashes: stage, effective fields, data and algorithm version, keys sorted.
+
+    Fields are written by their declared type, so that `lr=1` and `lr=1.0` are one search, and are the same text on
+    every platform. Raises InputError for a number that is not finite or not of its field's type.
+    """
+    kinds = _numeric(type(config))
+    content = {
+        "algorithm_version": ALGORITHM_VERSION,
+        "config": {name: _plain(name, value, kinds.get(name)) for name, value in config.effective().items()},
+        "data": data,
+        "stage": stage,
+    }
+    try:
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        raise InputError(f"a {stage} with a number that is not finite has no identity: {config}") from None
+
+
+def trial_id(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> str:
+    """The trial's id: the first 20 hexadecimal digits of the SHA-256 of `canonical_config`."""
+    return digest(canonical_config(stage, config, data))
+
+
+def digest(canonical: str) -> str:
+    """The id that belongs to a text of `canonical_config`."""
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:20]
+
+
+@cache
+def _numeric(config: type) -> dict[str, type]:
+    """The fields that hold numbers: float or int, by their declared type."""
+    kinds: dict[str, type] = {}
+    for name, hint in typing.get_type_hints(config).items():
+        kinds |= {name: kind for kind in (float, int) if kind is hint or kind in typing.get_args(hint)}
+    return kinds
+
+
+def _plain(name: str, value: Any, kind: type | None) -> Any:
+    if kind is None or value is None:
+        return value
+    try:
+        if kind is int:
+            return operator.index(value)
+        # adding 0.0 makes -0.0 the 0.0 that it computes like
+        return [float(entry) + 0.0 for entry in value] if isinstance(value, list | tuple) else float(value) + 0.0
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: {value!r} is not a number of the kind that the field holds") from None

@@ -1,0 +1,134 @@
+"""The settings of a sweep: every variant at every point of the grid, named, checked and told apart."""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.feasible import check_search
+from orchestrator.identity import canonical_config
+from orchestrator.spec import Sweep
+from stcnas_core.config import SearchConfig
+from stcnas_core.errors import InputError
+
+LARGEST_PLAN = 100_000
+"""Trials of one sweep; a typing error in a grid should not fill a disk."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of a table: a search to be run at every seed."""
+
+    name: str
+    config: SearchConfig
+    """At seed 0."""
+    point: tuple[str | None, ...]
+    """The variant, then the value on each axis as it is written in the name."""
+
+
+def expand(sweep: Sweep) -> tuple[Setting, ...]:
+    """All settings, variants outermost, axes in the order of the file.
+
+    Raises InputError for more than LARGEST_PLAN trials, a setting that cannot run, an axis without effect, and two
+    settings that are the same search.
+    """
+    _check_size(sweep)
+    variants: dict[str | None, dict[str, Any]] = {**sweep.variants} if sweep.variants else {None: {}}
+    axes = {axis: [(written(value), value) for value in values] for axis, values in sweep.grid.items()}
+    settings: list[Setting] = []
+    for variant, changes in variants.items():
+        for point in itertools.product(*axes.values()):
+            texts = [text for text, _ in point]
+            parts = [f"{axis}={text}" for axis, text in zip(axes, texts, strict=True)]
+            name = ", ".join([variant, *parts] if variant is not None else parts) or "default"
+            fields = {**sweep.search, **changes, **{axis: value for axis, (_, value) in zip(axes, point, strict=True)}}
+            settings.append(Setting(name, _config(sweep, name, variant, fields), (variant, *texts)))
+    identities = [canonical_config("search", setting.config, setting.config.dataset) for setting in settings]
+    _check_axes(sweep, settings, identities)
+    _check_distinct(sweep, settings, identities)
+    return tuple(settings)
+
+
+def written(value: Any) -> str:
+    """A value as it stands in a setting's name: text bare, whole numbers without a point, the rest as in YAML."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _check_size(sweep: Sweep) -> None:
+    axes = [len(values) for values in sweep.grid.values()]
+    searches = max(len(sweep.variants), 1) * math.prod(axes) * len(sweep.seeds)
+    trials = searches * (1 + len(sweep.retrain_seeds))
+    if trials > LARGEST_PLAN:
+        factors = {"variants": len(sweep.variants), **{axis: len(values) for axis, values in sweep.grid.items()}}
+        factors |= {"seeds": len(sweep.seeds), "retrain seeds": len(sweep.retrain_seeds)}
+        detail = ", ".join(f"{count} {name}" for name, count in factors.items() if count)
+        raise InputError(
+            f"{sweep.where()}: {trials:,} trials, more than the {LARGEST_PLAN:,} that one sweep may have ({detail}); "
+            "split it into several sweep files, which share their ledger"
+        )
+
+
+def _config(sweep: Sweep, name: str, variant: str | None, fields: dict[str, Any]) -> SearchConfig:
+    try:
+        config = SearchConfig(**fields)
+        check_search(config)
+    except InputError as error:
+        field = str(error).partition(":")[0]
+        homes = [("variants", variant or "", field), ("grid", field), ("search", field)]
+        home = next((home for home in homes if sweep.says(*home)), ())
+        raise InputError(f"{sweep.where(*home)}: setting {name!r}: {error}") from None
+    return config
+
+
+def _check_axes(sweep: Sweep, settings: list[Setting], identities: list[str]) -> None:
+    """An axis has an effect where changing its value alone changes what some search computes."""
+    for position, (axis, values) in enumerate(sweep.grid.items(), start=1):
+        if len(values) == 1:
+            effective = any(axis in setting.config.effective() for setting in settings)
+        else:
+            outcomes: defaultdict[tuple[str | None, ...], set[str]] = defaultdict(set)
+            for setting, identity in zip(settings, identities, strict=True):
+                outcomes[setting.point[:position] + setting.point[position + 1 :]].add(identity)
+            effective = any(len(outcome) > 1 for outcome in outcomes.values())
+        if not effective:
+            raise InputError(
+                f"{sweep.where('grid', axis)}: the axis {axis} has no effect {_with(sweep, settings[0].config)}; "
+                "remove it, or change what makes it idle"
+            )
+
+
+def _with(sweep: Sweep, config: SearchConfig) -> str:
+    """The fields that decide what is idle, as far as they are the same in every setting."""
+    deciding = ("space", "method", "cell_consistency", "discretization_consistency", "noise", "js_lambda")
+    varied = {*sweep.grid, *(name for variant in sweep.variants.values() for name in variant)}
+    defaults = SearchConfig()
+    named = [
+        f"{name}={written(getattr(config, name))}"
+        for name in deciding
+        if name not in varied and (name in ("space", "method") or getattr(config, name) != getattr(defaults, name))
+    ]
+    return f"with {', '.join(named)}" if named else "in any setting"
+
+
+def _check_distinct(sweep: Sweep, settings: list[Setting], identities: list[str]) -> None:
+    first: dict[str, Setting] = {}
+    for setting, identity in zip(settings, identities, strict=True):
+        same = first.setdefault(identity, setting)
+        if same is not setting:
+            changed = [
+                field.name
+                for field in dataclasses.fields(SearchConfig)
+                if getattr(same.config, field.name) != getattr(setting.config, field.name)
+            ]
+            reason = (
+                f"they differ in {', '.join(changed)} alone, without effect there" if changed else "nothing differs"
+            )
+            raise InputError(
+                f"{sweep.where('variants' if sweep.variants else 'grid')}: the settings {same.name!r} and "
+                f"{setting.name!r} are the same search: {reason}; keep one"
+            )
