@@ -1,0 +1,221 @@
+"""What a sweep planned, joined with what the ledger holds: the one view that tables and figures are made from."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from analysis.published import PublishedTable, published
+from analysis.statistics import finite
+from stcnas_core.errors import InputError
+from stcnas_core.genotype import Genotype, GenotypeError
+
+Record = Mapping[str, Any]
+"""A ledger row with None where the value is missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned search (a seed of a setting) and the retrainings of the cell that it found.
+
+    `state` is the search's: finished, failed or missing; `record` is None where it is missing.
+    """
+
+    setting: str
+    seed: int
+    trial_id: str
+    state: str
+    record: Record | None
+    retrains: tuple[Record, ...]
+    """Finished retrainings of this cell, by retrain seed; settings that found the same cell share them."""
+    missing_retrains: int
+    failed_retrains: int
+
+    @property
+    def finished(self) -> Record | None:
+        """The search's record where it finished."""
+        return self.record if self.state == "finished" else None
+
+    @cached_property
+    def genotype(self) -> Genotype | None:
+        """The derived cell; None unless the search finished."""
+        record = self.finished
+        return None if record is None else genotype_of(record)
+
+    def search_value(self, column: str) -> float | None:
+        """A number of the finished search's record."""
+        record = self.finished
+        return None if record is None else number(record.get(column))
+
+    def retrain_value(self, column: str) -> float | None:
+        """Mean over this cell's retrainings of a number of their records."""
+        values = finite(number(record.get(column)) for record in self.retrains)
+        return math.fsum(values) / len(values) if values else None
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Test accuracy after retraining in percent, mean over the retrain seeds."""
+        return self.retrain_value("test_accuracy")
+
+    @property
+    def search_accuracy(self) -> float | None:
+        """Accuracy of the derived cell with inherited weights, else of the super-network, on the validation half."""
+        derived = self.search_value("derived_accuracy")
+        return derived if derived is not None else self.search_value("valid_accuracy")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a report of one sweep says, selected from a ledger that may hold several sweeps."""
+
+    name: str
+    title: str | None
+    paper: PublishedTable | None
+    retrains_planned: bool
+    settings: tuple[str, ...]
+    runs: tuple[Run, ...]
+    planned: tuple[Record, ...]
+    records: Mapping[str, Record]
+    """By trial id, the planned ones alone."""
+    epochs: pd.DataFrame
+    alphas: pd.DataFrame
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Planned trials by state: finished, failed, missing."""
+        return Counter(state_of(self.records.get(trial["id"])) for trial in self.planned)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial finished."""
+        return self.counts["finished"] == len(self.planned)
+
+    @cached_property
+    def failures(self) -> tuple[tuple[Record, Record], ...]:
+        """Failed trials in the order of the plan: the planned trial and its record."""
+        pairs = ((trial, self.records.get(trial["id"])) for trial in self.planned)
+        return tuple((trial, record) for trial, record in pairs if record is not None and state_of(record) == "failed")
+
+    def of(self, setting: str) -> tuple[Run, ...]:
+        """The runs of one setting, by seed."""
+        return tuple(run for run in self.runs if run.setting == setting)
+
+    def stage(self, stage: str) -> list[Record]:
+        """Finished records of a stage, in the order of the plan."""
+        ids = (trial["id"] for trial in self.planned if trial["stage"] == stage)
+        return [record for id_ in ids if state_of(record := self.records.get(id_)) == "finished" and record is not None]
+
+    def best(self, setting: str) -> Run | None:
+        """The run to show for a setting: highest test accuracy, else highest search accuracy; the lowest seed of ties."""
+        found = [run for run in self.of(setting) if run.finished is not None]
+        if not found:
+            return None
+        low = -math.inf
+
+        def key(run: Run) -> tuple[float, float, int]:
+            test, search = run.test_accuracy, run.search_accuracy
+            return (low if test is None else test, low if search is None else search, -run.seed)
+
+        return max(found, key=key)
+
+    @property
+    def lookups(self) -> tuple[str, ...]:
+        """The `lookup_<metric>` columns that any search record has, sorted."""
+        columns = {key for run in self.runs if run.finished for key in run.finished if key.startswith("lookup_")}
+        return tuple(sorted(column for column in columns if any(run.search_value(column) is not None for run in self.runs)))
+
+
+def collect(
+    sweep: Any, planned: Sequence[Record], trials: pd.DataFrame, epochs: pd.DataFrame, alphas: pd.DataFrame
+) -> Results:
+    """Select a sweep's records from ledger frames by planned ids, and give each search the retrainings of its cell."""
+    ids = {trial["id"] for trial in planned}
+    records = {record["trial_id"]: record for record in _records(trials[trials["trial_id"].isin(ids)])}
+    by_genotype: dict[Genotype, list[Record]] = {}
+    retrain_seeds: set[Any] = set()
+    for trial in planned:
+        if trial["stage"] != "retrain":
+            continue
+        retrain_seeds.add(trial.get("retrain_seed"))
+        record = records.get(trial["id"])
+        # A retraining that failed early may have no genotype of its own; its search's is the same.
+        known = record if record is None or record.get("genotype") else records.get(trial.get("parent"))
+        if record is not None and known is not None and known.get("genotype"):
+            by_genotype.setdefault(genotype_of(known), []).append(record)
+    searches = [trial for trial in planned if trial["stage"] == "search"]
+    runs = [_run(trial, records.get(trial["id"]), by_genotype, len(retrain_seeds)) for trial in searches]
+    settings = tuple(dict.fromkeys(trial["setting"] for trial in searches))
+    finished = {id_ for id_, record in records.items() if state_of(record) == "finished"}
+    return Results(
+        name=sweep.name,
+        title=sweep.title,
+        paper=published(sweep.paper),
+        retrains_planned=sweep.retrain is not None,
+        settings=settings,
+        runs=tuple(sorted(runs, key=lambda run: (settings.index(run.setting), run.seed, run.trial_id))),
+        planned=tuple(planned),
+        records=records,
+        epochs=_select(epochs, finished),
+        alphas=_select(alphas, finished),
+    )
+
+
+def state_of(record: Record | None) -> str:
+    """The state of a planned trial given its record: finished, failed, or missing."""
+    return "missing" if record is None else str(record["state"])
+
+
+def number(value: Any) -> float | None:
+    """A float, or None where the value is missing, not finite, or no number."""
+    if value is None or isinstance(value, (str, bool)):
+        return None
+    result = float(value)
+    return result if math.isfinite(result) else None
+
+
+def genotype_of(record: Record) -> Genotype:
+    """The record's genotype; raises InputError that names the trial where it cannot be read."""
+    try:
+        return Genotype.parse(record["genotype"])
+    except GenotypeError as error:
+        raise InputError(f"trial {record['trial_id']} in the ledger: its genotype cannot be read: {error}") from None
+
+
+def _run(trial: Record, record: Record | None, by_genotype: Mapping[Genotype, list[Record]], expected: int) -> Run:
+    state = state_of(record)
+    retrains: list[Record] = []
+    failed = 0
+    if state == "finished" and record is not None:
+        tried = by_genotype.get(genotype_of(record), [])
+        retrains = [row for row in tried if state_of(row) == "finished"]
+        failed = len(tried) - len(retrains)
+    return Run(
+        setting=trial["setting"],
+        seed=int(trial["seed"]),
+        trial_id=trial["id"],
+        state=state,
+        record=record,
+        retrains=tuple(sorted(retrains, key=lambda row: (number(row.get("retrain_seed")) or 0, row["trial_id"]))),
+        missing_retrains=max(0, expected - len(retrains) - failed),
+        failed_retrains=failed,
+    )
+
+
+def _select(frame: pd.DataFrame, ids: Iterable[str]) -> pd.DataFrame:
+    return frame[frame["trial_id"].isin(set(ids))].reset_index(drop=True)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): _clean(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _clean(value: Any) -> Any:
+    """Pandas marks a missing value as NaN, NaT or NA by the column's type; a record has None for all of them."""
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value
+
