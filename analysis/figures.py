@@ -1,0 +1,200 @@
+"""Figures over seeds and settings: points per seed, search against retrain accuracy, learning curves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.heatmaps import integer_epochs
+from analysis.results import Results, Run
+from analysis.statistics import summarize
+from analysis.style import GRID, MUTED, setting_colours
+from analysis.svg import Drawing, Sheet, draw, plain
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One panel of the learning curves: which stage's column it shows."""
+
+    stage: str
+    column: str
+    title: str
+
+
+CURVES = (
+    Curve("search", "train_accuracy", "Search: training, %"),
+    Curve("search", "alpha_accuracy", "Search: alpha steps, %"),
+    Curve("search", "valid_accuracy", "Search: validation, %"),
+    Curve("search", "derived_accuracy", "Search: derived cell, %"),
+    Curve("search", "skip_connects", "skip_connect in the normal cell"),
+    Curve("retrain", "train_accuracy", "Retrain: training, %"),
+    Curve("retrain", "test_accuracy", "Retrain: test, %"),
+)
+
+
+def draw_points(
+    results: Results, value: Callable[[Run], float | None], what: str, prefix: str, sheet: Sheet
+) -> Drawing | None:
+    """A strip a setting: a mark a seed, the mean as a bar, its bootstrap interval as a line; None without any value."""
+    known = {setting: [(run.seed, value(run)) for run in results.of(setting)] for setting in results.settings}
+    present = {setting: [(seed, v) for seed, v in found if v is not None] for setting, found in known.items()}
+    if not any(present.values()):
+        return None
+    words = "; ".join(
+        f"{setting}: {', '.join(f'seed {seed} {v:.2f}' for seed, v in found) or 'none yet'}"
+        for setting, found in present.items()
+    )
+    return draw(lambda: _points(results.settings, present, what), prefix, f"{what} by seed. {words}", sheet)
+
+
+def _points(settings: Sequence[str], present: dict[str, list[tuple[int, float]]], what: str) -> Figure:
+    figure = Figure(figsize=(7.6, 0.75 + 0.46 * len(settings)), layout="constrained")
+    axes = figure.add_subplot()
+    colours = setting_colours(settings)
+    for row, setting in enumerate(settings):
+        found = present[setting]
+        colour, marker = colours[setting]
+        summary = summarize(v for _, v in found)
+        if summary.interval is not None:
+            ends = [summary.interval.low, summary.interval.high]
+            axes.plot(ends, [row, row], color=colour, linewidth=5, alpha=0.22, solid_capstyle="butt")
+        if summary.mean is not None:
+            axes.plot([summary.mean] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2)
+        # Seeds side by side in height, in order, so that equal accuracies stay apart.
+        heights = row + (np.linspace(-0.16, 0.16, len(found)) if len(found) > 1 else np.zeros(len(found)))
+        axes.plot(
+            [v for _, v in found],
+            heights,
+            linestyle="none",
+            marker=marker,
+            markersize=5.5,
+            color=colour,
+            markeredgewidth=0,
+            alpha=0.85,
+        )
+    axes.set_yticks(range(len(settings)), [plain(setting, 34) for setting in settings])
+    for tick in axes.get_yticklabels():
+        tick.set_parse_math(False)
+    axes.set_ylim(len(settings) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"{what}, %")
+    _pad(axes, [v for found in present.values() for _, v in found], "x")
+    return figure
+
+
+def draw_scatter(results: Results, column: str, what: str, prefix: str, sheet: Sheet) -> Drawing | None:
+    """Accuracy in search (x) against test accuracy after retraining (y), a mark a search; None without any pair."""
+    pairs = {
+        setting: [
+            (x, y)
+            for run in results.of(setting)
+            if (x := run.search_value(column)) is not None and (y := run.test_accuracy) is not None
+        ]
+        for setting in results.settings
+    }
+    if not any(pairs.values()):
+        return None
+    words = "; ".join(
+        f"{setting}: {', '.join(f'({x:.2f}, {y:.2f})' for x, y in found)}" for setting, found in pairs.items() if found
+    )
+    label = f"Accuracy in search, of the {what}, against test accuracy after retraining. {words}"
+    return draw(lambda: _scatter(results.settings, pairs, what), prefix, label, sheet)
+
+
+def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]], what: str) -> Figure:
+    figure = Figure(figsize=(4.2, 3.3), layout="constrained")
+    axes = figure.add_subplot()
+    for setting, (colour, marker) in setting_colours(settings).items():
+        axes.plot(
+            [x for x, _ in pairs[setting]],
+            [y for _, y in pairs[setting]],
+            linestyle="none",
+            marker=marker,
+            markersize=6.5,
+            color=colour,
+            markeredgewidth=0,
+            alpha=0.85,
+        )
+    axes.set_xlabel(f"search: {what}, %")
+    axes.set_ylabel("test after retraining, %")
+    everything = [pair for found in pairs.values() for pair in found]
+    _pad(axes, [x for x, _ in everything], "x")
+    _pad(axes, [y for _, y in everything], "y")
+    return figure
+
+
+def draw_curves(results: Results, prefix: str, sheet: Sheet) -> Drawing | None:
+    """Learning curves, a panel a quantity: thin lines are seeds, thick ones the settings' means; None without epochs."""
+    panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve))]
+    if not panels:
+        return None
+    label = "Learning curves over the epochs: " + "; ".join(curve.title for curve, _ in panels)
+    return draw(lambda: _curves(results.settings, panels), prefix, label, sheet)
+
+
+def _lines(results: Results, curve: Curve) -> dict[str, list[pd.Series]]:
+    """Per setting one series (index: epoch from 1) a trial that has the column."""
+    by_trial = {str(key): rows for key, rows in results.epochs.groupby("trial_id", sort=False)}
+    lines: dict[str, list[pd.Series]] = {}
+    for setting in results.settings:
+        ids: dict[str, None] = {}
+        for run in results.of(setting):
+            if curve.stage == "search":
+                ids[run.trial_id] = None
+            else:
+                ids.update((record["trial_id"], None) for record in run.retrains)
+        series = [_series(by_trial[id_], curve.column) for id_ in ids if id_ in by_trial]
+        if kept := [line for line in series if len(line)]:
+            lines[setting] = kept
+    return lines
+
+
+def _series(rows: pd.DataFrame, column: str) -> pd.Series:
+    line = pd.Series(rows[column].to_numpy(dtype=float), index=rows["epoch"].to_numpy() + 1)
+    return line.dropna().sort_index()
+
+
+def _curves(settings: Sequence[str], panels: Sequence[tuple[Curve, dict[str, list[pd.Series]]]]) -> Figure:
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(3.05 * across, 2.3 * down), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06, hspace=0.1)  # pyright: ignore[reportOptionalMemberAccess]
+    grid = figure.subplots(down, across, squeeze=False).ravel()
+    colours = setting_colours(settings)
+    for axes, (curve, lines) in zip(grid, panels, strict=False):
+        last = 1
+        for setting, series in lines.items():
+            colour, _ = colours[setting]
+            for line in series:
+                last = max(last, int(line.index.max()))
+                axes.plot(line.index, line.to_numpy(), color=colour, linewidth=0.8, alpha=0.4)
+            mean = pd.concat(series, axis=1).dropna().mean(axis=1)
+            single = {"marker": "o", "markersize": 4} if len(mean) == 1 else {}
+            axes.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.1, **single)
+        axes.set_title(curve.title)
+        axes.set_xlabel("epoch")
+        axes.grid(visible=False, axis="x")
+        integer_epochs(axes, last)
+        if curve.column == "skip_connects":
+            top = max(float(line.max()) for series in lines.values() for line in series)
+            axes.set_ylim(-0.2, max(top, 2) + 0.4)
+            axes.set_yticks(range(int(max(top, 2)) + 1))
+            if top >= 2:
+                axes.axhline(2, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        else:
+            _pad(axes, [float(v) for series in lines.values() for line in series for v in line], "y")
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def _pad(axes: Axes, values: Sequence[float], which: str) -> None:
+    """Limits with a margin, also where all values are equal."""
+    low, high = min(values), max(values)
+    margin = max((high - low) * 0.08, 0.25)
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low - margin, high + margin)
+    axes.grid(visible=True, axis="x" if which == "x" else "y", color=GRID)
