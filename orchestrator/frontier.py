@@ -1,0 +1,55 @@
+"""Which trials can start: a search at once, its retrainings as soon as its cell is known; no barrier between them."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from orchestrator.ledger import State
+from orchestrator.plan import Plan, Trial
+
+
+class Frontier:
+    """Hands out each missing trial of a plan once, as it becomes ready.
+
+    `states` and `genotypes` say what the ledger had at the start; `recorded(id)` whether it has a trial by now.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        states: Mapping[str, State],
+        genotypes: Mapping[str, str],
+        recorded: Callable[[str], bool],
+    ) -> None:
+        self.plan = plan
+        self.recorded = recorded
+        known = [trial for trial in plan.trials(genotypes) if trial.config is not None]
+        self.ready = deque(trial for trial in known if states.get(trial.id, "missing") == "missing")
+        self.seen = {trial.id for trial in known}
+        self.searches = {trial.id: trial for trial in plan.searches}
+        self.running: set[str] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to start, now or later."""
+        return not self.ready and not self.running
+
+    def take(self) -> Trial | None:
+        """The next trial to start; None where what is left waits for running ones, or nothing is left."""
+        if not self.ready:
+            return None
+        trial = self.ready.popleft()
+        self.running.add(trial.id)
+        return trial
+
+    def ended(self, trial_id: str, genotype: str | None) -> list[Trial]:
+        """Note that a trial has its record; returns the retrainings that this makes ready."""
+        self.running.discard(trial_id)
+        search = self.searches.get(trial_id)
+        if search is None or genotype is None:
+            return []
+        new = [trial for trial in self.plan.retrainings(search, genotype) if trial.id not in self.seen]
+        self.seen.update(trial.id for trial in new)
+        new = [trial for trial in new if not self.recorded(trial.id)]
+        # Before the searches that wait: a search and its retrainings then end together, and a report has whole rows.
+        self.ready.extendleft(reversed(new))
+        return new
