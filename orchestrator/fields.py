@@ -22,6 +22,18 @@ def _ramp(value: Any) -> Any:
     return str(Ramp.parse(value)) if isinstance(value, str) else value
 
 
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {"alpha_betas": _pair, "js_lambda": _ramp}
+"""Fields that a file may write in another type than the dataclass holds."""
+
+
 def _distinct(values: list[Any]) -> list[Any]:
     seen: set[Any] = set()
     for value in values:
@@ -38,16 +50,8 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(min_length=
 def _types(config: type, *left_out: str) -> dict[str, Any]:
     """The type that each field of a configuration has in a file."""
     hints = typing.get_type_hints(config)
-    types = {field.name: hints[field.name] for field in dataclasses.fields(config) if field.name not in left_out}
-    if "alpha_betas" in types:
-        types["alpha_betas"] = Annotated[hints["alpha_betas"], BeforeValidator(_pair)]
-    if "js_lambda" in types:
-        types["js_lambda"] = Annotated[str, BeforeValidator(_ramp)]
-    return types
-
-
-def _pair(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(config) if field.name not in left_out}
+    return {name: Annotated[kind, BeforeValidator(_READ.get(name, _as_is))] for name, kind in kinds.items()}
 
 
 def _model(name: str, types: dict[str, Any], **more: Any) -> type[BaseModel]:

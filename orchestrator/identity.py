@@ -46,10 +46,8 @@ def digest(canonical: str) -> str:
 @cache
 def _numeric(config: type) -> dict[str, type]:
     """The fields that hold numbers: float or int, by their declared type."""
-    kinds: dict[str, type] = {}
-    for name, hint in typing.get_type_hints(config).items():
-        kinds |= {name: kind for kind in (float, int) if kind is hint or kind in typing.get_args(hint)}
-    return kinds
+    hints = typing.get_type_hints(config).items()
+    return {name: kind for name, hint in hints for kind in (float, int) if kind in (hint, *typing.get_args(hint))}
 
 
 def _plain(name: str, value: Any, kind: type | None) -> Any:

@@ -96,7 +96,7 @@ class Sweep(BaseModel):
     model_config = STRICT
 
     name: Name
-    paper: Annotated[str, StringConstraints(pattern=r"^(table|figure)-\d+$")] | None = None
+    paper: Annotated[str, StringConstraints(pattern=r"^(table|fig|figure)-[0-9]{1,2}$")] | None = None
     title: str | None = None
     search: Annotated[dict[str, Any], Given(SearchSection)] = {}
     grid: Annotated[dict[str, list[Any]], Given(GridSection)] = {}
