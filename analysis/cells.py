@@ -31,9 +31,7 @@ def describe(genotype: Genotype, kind: str) -> str:
     """The cell in words, for readers who cannot see the graph."""
     names = _names(genotype)
     edges = genotype.cell(kind)
-    return "; ".join(
-        f"{names[edge.node].title} takes {edge.operation} of {names[edge.source].title}" for edge in edges
-    )
+    return "; ".join(f"{names[edge.node].title} takes {edge.operation} of {names[edge.source].title}" for edge in edges)
 
 
 class _Name:
@@ -168,7 +166,9 @@ def _draw_label(axes: Axes, at: _Canvas, route: Route, operation: str) -> None:
             linestyle=(0, (4, 3)) if operation == "none" else "solid",
         )
     )
-    axes.text(x, y + 0.4, operation, ha="center", va="center", fontsize=8.2, color=MUTED if operation == "none" else INK)
+    axes.text(
+        x, y + 0.4, operation, ha="center", va="center", fontsize=8.2, color=MUTED if operation == "none" else INK
+    )
 
 
 def _draw_node(axes: Axes, at: _Canvas, node: str, place: Place, name: _Name) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.published import Value
 from analysis.statistics import Interval, Summary
 
 MISSING = "–"
@@ -45,6 +46,15 @@ def mean_std(summary: Summary, digits: int = 2) -> str:
 def interval(ends: Interval | None, digits: int = 2) -> str:
     """`low to high`, which no minus sign can make ambiguous."""
     return MISSING if ends is None else f"{fixed(ends.low, digits)} to {fixed(ends.high, digits)}"
+
+
+def published_value(value: Value | None) -> str:
+    """A printed value as the paper prints it; a dash where it prints none."""
+    if value is None:
+        return MISSING
+    if value.std is None:
+        return f"{value.mean:g}".replace("-", "−")
+    return f"{fixed(value.mean)} ± {fixed(value.std)}"
 
 
 def count(value: float) -> str:

@@ -51,9 +51,7 @@ def node_name(topology: Topology, node: int) -> str:
     return "k" if node == topology.nodes else str(node)
 
 
-def _heat_map(
-    values: dict[tuple[int, int, str], float], kept: set[tuple[int, int, str]], topology: Topology
-) -> Figure:
+def _heat_map(values: dict[tuple[int, int, str], float], kept: set[tuple[int, int, str]], topology: Topology) -> Figure:
     edges, operations = topology.edges, topology.operations
     gaps = [group[0] for group in topology.edges_by_node]
     lefts: list[float] = []

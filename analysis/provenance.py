@@ -7,7 +7,12 @@ from typing import Any
 from analysis.formats import count
 from analysis.results import Record, Results
 
-_IMAGES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "digits": "digits (scikit-learn)", "parquet": "image Parquet"}
+_IMAGES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "digits": "digits (scikit-learn)",
+    "parquet": "image Parquet",
+}
 _SPACES = {"darts": "DARTS cells", "nasbench201": "NAS-Bench-201"}
 _FIELDS = {
     "space": "search space",

@@ -248,9 +248,7 @@ def _bench(
     seconds: float | None = None,
     settings: tuple[str, ...] = (),
 ) -> Row:
-    values = _values(
-        lookup_cifar10_test=c10, lookup_cifar100_test=c100, lookup_imagenet16_test=in16, seconds=seconds
-    )
+    values = _values(lookup_cifar10_test=c10, lookup_cifar100_test=c100, lookup_imagenet16_test=in16, seconds=seconds)
     return Row(name, values, settings)
 
 
@@ -381,10 +379,7 @@ FIGURE_5 = PublishedTable(
 )
 
 TABLES: Mapping[str, PublishedTable] = MappingProxyType(
-    {
-        table.key: table
-        for table in (TABLE_1, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, TABLE_8, FIGURE_5)
-    }
+    {table.key: table for table in (TABLE_1, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, TABLE_8, FIGURE_5)}
 )
 
 

@@ -126,7 +126,9 @@ class Results:
     def lookups(self) -> tuple[str, ...]:
         """The `lookup_<metric>` columns that any search record has, sorted."""
         columns = {key for run in self.runs if run.finished for key in run.finished if key.startswith("lookup_")}
-        return tuple(sorted(column for column in columns if any(run.search_value(column) is not None for run in self.runs)))
+        return tuple(
+            sorted(column for column in columns if any(run.search_value(column) is not None for run in self.runs))
+        )
 
 
 def collect(
@@ -218,4 +220,3 @@ def _clean(value: Any) -> Any:
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     return value
-

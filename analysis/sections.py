@@ -1,0 +1,274 @@
+"""The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from analysis.ablation import outcome
+from analysis.cells import draw_cell
+from analysis.figures import draw_curves, draw_points, draw_scatter
+from analysis.formats import duration, fixed, interval
+from analysis.heatmaps import draw_alpha_lines, draw_heat_map, value_range
+from analysis.provenance import ran
+from analysis.results import Record, Results, Run, number
+from analysis.style import operation_variable, setting_colours, variable_of
+from analysis.svg import Drawing, Sheet
+from analysis.tables import rankings
+from stcnas_core.genotype import Genotype
+from stcnas_core.topology import TOPOLOGIES
+
+GALLERY = 48
+"""At most so many distinct cells are drawn in the list of all; the others are in runs.csv."""
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A drawing and the text under it."""
+
+    drawing: Drawing
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class CellView:
+    """A derived cell: who found it, its drawings by kind, its text."""
+
+    heading: str
+    detail: str
+    kinds: tuple[tuple[str, Drawing], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class AlphaView:
+    """The architecture parameters of one search: heat maps by cell kind and lines over the epochs."""
+
+    heading: str
+    kinds: tuple[Captioned, ...]
+    lines: Captioned
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything drawn, in the order of the report."""
+
+    points: Captioned | None
+    scatters: tuple[Captioned, ...]
+    curves: Captioned | None
+    best_cells: tuple[CellView, ...]
+    all_cells: tuple[CellView, ...]
+    cells_left_out: int
+    cells_caption: str
+    alphas: tuple[AlphaView, ...]
+    settings_legend: tuple[tuple[str, str, str], ...]
+    """Setting, CSS variable of its colour, matplotlib marker."""
+    operations_legend: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed trial as the report shows it."""
+
+    name: str
+    trial_id: str
+    kind: str
+    last_line: str
+    traceback: str
+
+
+def build(results: Results, sheet: Sheet) -> Figures:
+    """Draw every figure that the records allow."""
+    searched, retrained = results.stage("search"), results.stage("retrain")
+    what, judged = outcome(results)
+    where = _ran_both(results)
+    points = draw_points(results, judged, what.capitalize(), "points", sheet)
+    number_of = sum(judged(run) is not None for run in results.runs)
+    curves = draw_curves(results, "curves", sheet)
+    best = [run for setting in results.settings if (run := results.best(setting)) is not None]
+    everything, left_out = _distinct_cells(results, sheet)
+    return Figures(
+        points=points
+        and Captioned(
+            points,
+            f"{what.capitalize()}, seed by seed",
+            f"A mark is a search (n = {number_of}), the upright bar a setting's mean, the band the 95% bootstrap "
+            f"interval of the mean. {where}",
+        ),
+        scatters=_scatters(results, sheet),
+        curves=curves
+        and Captioned(
+            curves,
+            "Learning curves",
+            f"Thin lines are trials (searches n = {len(searched)}, retrainings n = {len(retrained)}), thick lines the "
+            f"means over a setting's seeds. Validation is on the half of the training images that trains alpha. {where}",
+        ),
+        best_cells=tuple(_cell_view(results, run, f"best-{index}", sheet) for index, run in enumerate(best)),
+        all_cells=everything,
+        cells_left_out=left_out,
+        cells_caption=f"Derived after the last epoch. Search: {ran(searched, 'search')}.",
+        alphas=tuple(
+            view for index, run in enumerate(best) if (view := _alpha_view(results, run, f"alpha-{index}", sheet))
+        ),
+        settings_legend=tuple(
+            (setting, variable_of(colour), marker) for setting, (colour, marker) in setting_colours(results.settings).items()
+        ),
+        operations_legend=_operations(results),
+    )
+
+
+def tiles(results: Results) -> list[tuple[str, str, str]]:
+    """The headline numbers: (value, what it is, detail)."""
+    what, judged = outcome(results)
+    found = [
+        (f"{results.counts['finished']} of {len(results.planned)}", "trials finished", _stage_counts(results)),
+        (duration(_total_seconds(results)), "device time", "over all finished trials and attempts"),
+    ]
+    means = [
+        (sum(values) / len(values), setting, len(values))
+        for setting in results.settings
+        if (values := [value for run in results.of(setting) if (value := judged(run)) is not None])
+    ]
+    if means:
+        mean, setting, n = max(means, key=lambda item: item[0])
+        found.append((f"{fixed(mean)}%", f"highest mean {what}", f"{setting} (n = {n})"))
+    if results.retrains_planned:
+        name, label, ranking = rankings(results)[0]
+        detail = f"search ({label}) with retrain accuracy, n = {ranking.n}"
+        if ranking.interval is not None:
+            detail += f", 95% {interval(ranking.interval)}"
+        found.append((fixed(ranking.tau), f"Kendall τ-b, {name}", detail))
+    return found
+
+
+def cautions(results: Results) -> tuple[str, ...]:
+    """What keeps the rank correlation over all searches from meaning much."""
+    return rankings(results)[0][2].cautions if results.retrains_planned and results.runs else ()
+
+
+def failures(results: Results) -> list[Failure]:
+    """Failed trials in the order of the plan."""
+    return [
+        Failure(
+            _trial_name(trial),
+            trial["id"],
+            str(record.get("error_kind") or "unknown"),
+            _last_line(record.get("error")),
+            str(record.get("error") or ""),
+        )
+        for trial, record in results.failures
+    ]
+
+
+def _last_line(error: str | None) -> str:
+    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "no traceback was recorded"
+
+
+def _trial_name(trial: Record) -> str:
+    name = f"{trial['setting']}, seed {trial['seed']}"
+    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, search"
+
+
+def _stage_counts(results: Results) -> str:
+    parts = []
+    for stage, word in (("search", "searches"), ("retrain", "retrainings")):
+        planned = sum(trial["stage"] == stage for trial in results.planned)
+        if planned:
+            parts.append(f"{len(results.stage(stage))} of {planned} {word}")
+    return ", ".join(parts)
+
+
+def _total_seconds(results: Results) -> float | None:
+    seconds = [number(record.get("device_seconds")) for stage in ("search", "retrain") for record in results.stage(stage)]
+    known = [value for value in seconds if value is not None]
+    return sum(known) if known else None
+
+
+def _ran_both(results: Results) -> str:
+    text = f"Search: {ran(results.stage('search'), 'search')}."
+    if results.retrains_planned:
+        text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
+    return text
+
+
+def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
+    if not results.retrains_planned:
+        return ()
+    found = []
+    for column, what in (("derived_accuracy", "derived cell"), ("valid_accuracy", "super-network")):
+        drawing = draw_scatter(results, column, what, f"scatter-{column.split('_')[0]}", sheet)
+        if drawing is None:
+            continue
+        ranking = next(ranking for _, label, ranking in rankings(results) if label == what)
+        tau = "τ-b is undefined" if ranking.tau is None else f"τ-b = {fixed(ranking.tau)}"
+        spread = f" (95% {interval(ranking.interval)})" if ranking.interval else ""
+        caption = f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {_ran_both(results)}"
+        found.append(Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption))
+    return tuple(found)
+
+
+def _cell_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> CellView:
+    assert run.genotype is not None
+    same = [other.seed for other in results.of(run.setting) if other.genotype == run.genotype and other.seed != run.seed]
+    also = f"; also found by seed{'s' if len(same) > 1 else ''} {', '.join(map(str, same))}" if same else ""
+    return CellView(
+        heading=run.setting,
+        detail=f"seed {run.seed}{also}; {_accuracies(run)}",
+        kinds=_draw_kinds(run.genotype, prefix, run.setting, sheet),
+        text=run.genotype.canonical_text(),
+    )
+
+
+def _accuracies(run: Run) -> str:
+    parts = [f"search {fixed(run.search_accuracy)}%"] if run.search_accuracy is not None else []
+    parts += [f"test {fixed(run.test_accuracy)}%"] if run.test_accuracy is not None else []
+    return ", ".join(parts) or "no accuracy"
+
+
+def _draw_kinds(genotype: Genotype, prefix: str, owner: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
+    return tuple(
+        (kind, draw_cell(genotype, kind, f"{prefix}-{kind}", f"{kind.capitalize()} cell of {owner}", sheet))
+        for kind in genotype.topology.kinds
+    )
+
+
+def _distinct_cells(results: Results, sheet: Sheet) -> tuple[tuple[CellView, ...], int]:
+    finders: dict[Genotype, list[Run]] = {}
+    for run in results.runs:
+        if run.genotype is not None:
+            finders.setdefault(run.genotype, []).append(run)
+    views = []
+    for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY]):
+        who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(run)})" for run in found)
+        drawings = _draw_kinds(genotype, f"cell-{index}", who, sheet)
+        views.append(CellView(f"Cell {index + 1}", who, drawings, genotype.canonical_text()))
+    return tuple(views), max(0, len(finders) - GALLERY)
+
+
+def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> AlphaView | None:
+    rows = results.alphas[results.alphas["trial_id"] == run.trial_id]
+    if rows.empty or run.genotype is None or run.finished is None:
+        return None
+    genotype = run.genotype
+    last = rows[rows["epoch"] == rows["epoch"].max()]
+    epoch = int(rows["epoch"].max()) + 1
+    where = f"n = 1 search (seed {run.seed}). {ran([run.finished], 'search')}."
+    kinds = []
+    for kind in genotype.topology.kinds:
+        part = last[last["cell"] == kind]
+        low, high = value_range(part)
+        drawing = draw_heat_map(part, genotype, kind, f"{prefix}-{kind}", f"{run.setting}, {kind} cell", sheet)
+        caption = (
+            f"Alpha after epoch {epoch}; shading from {fixed(low)} (lightest) to {fixed(high)}; framed entries were kept. "
+            f"{where}"
+        )
+        kinds.append(Captioned(drawing, f"{kind.capitalize()} cell", caption))
+    lines = draw_alpha_lines(rows, genotype, f"{prefix}-lines", run.setting, sheet)
+    caption = f"Every alpha over the epochs: kept entries in their operation's colour, the others grey. {where}"
+    return AlphaView(f"{run.setting}, seed {run.seed}", tuple(kinds), Captioned(lines, "Over the epochs", caption))
+
+
+def _operations(results: Results) -> tuple[tuple[str, str], ...]:
+    spaces: Iterable[str] = dict.fromkeys(run.genotype.space for run in results.runs if run.genotype is not None)
+    operations = dict.fromkeys(operation for space in spaces for operation in TOPOLOGIES[space].operations)
+    return tuple((operation, operation_variable(operation)) for operation in operations)
