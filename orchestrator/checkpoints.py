@@ -73,6 +73,12 @@ class Checkpoints:
         """Remove all that is kept of an unfinished trial."""
         self.storage.delete_folder(_folder(trial_id))
 
+    def progress(self, trial_id: str) -> tuple[int, int]:
+        """How often an unfinished trial was started, and its epochs done."""
+        keys = self.storage.keys(_folder(trial_id))
+        starts = [_number(key) for key in keys if "/attempt-" in key]
+        return max(starts, default=0), max(self._saved(trial_id), default=0)
+
     def epochs(self) -> dict[str, int]:
         """Epochs done of each trial that was started and has no record yet, or had none when it was killed."""
         done: dict[str, int] = {}

@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is `stcnas`."""
+
+from orchestrator.cli import main
+
+main()

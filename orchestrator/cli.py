@@ -1,0 +1,212 @@
+"""The command line. What is heavy is imported where it is used, so that help, plan and status answer at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from stcnas_core.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.overview import Overview
+
+BUG, BAD_INPUT, FAILED_TRIALS, INTERRUPTED = 1, 2, 3, 4
+"""Exit codes other than 0, which is: all that was asked for is done."""
+
+app = typer.Typer(
+    name="stcnas",
+    help="Sweeps of STC-NAS architecture searches on Ray Tune, recorded in Parquet. "
+    "Exit codes: 0 complete, 1 bug, 2 bad input, 3 finished with failed trials, 4 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="Sweep file (YAML).", show_default=False)]
+StorageUri = Annotated[str, typer.Option("--storage", metavar="URI", help="Folder, or s3://, gs://, az:// address.")]
+Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="Profile of the sweep file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as search.epochs=3 (repeatable)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def plan(
+    sweep: SweepFile,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a sweep consists of, what is done, and what is left."""
+    overview = _examine(sweep, storage, profile, overrides)
+    if as_json:
+        _print_json(overview.as_plan())
+        return
+    from orchestrator.screens import show_plan
+
+    show_plan(overview)
+
+
+@app.command()
+def status(
+    sweep: SweepFile,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far a sweep is, also while it runs or after it died."""
+    overview = _examine(sweep, storage, profile, overrides)
+    if as_json:
+        _print_json(overview.as_status())
+        return
+    from orchestrator.screens import show_status
+
+    show_status(overview)
+
+
+@app.command()
+def run(
+    sweep: SweepFile,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    backend: Annotated[str, typer.Option(help="ray, or inline: one after the other in this process.")] = "ray",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, as host:port or auto; this machine's own by default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run what a sweep lacks; the same command goes on after anything that stopped it."""
+    if dry_run:
+        plan(sweep, storage, profile, overrides, as_json)
+        return
+    if backend not in ("ray", "inline"):
+        raise InputError(f"--backend {backend}: must be ray or inline")
+    if backend == "inline" and address is not None:
+        raise InputError("--address goes with --backend ray")
+    from orchestrator import session
+
+    overview = _examine(sweep, storage, profile, overrides)
+    out = sys.stderr if as_json else sys.stdout
+    options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, retry_failed)
+    code = session.run(overview, options, out)
+    if as_json and code != INTERRUPTED:
+        from orchestrator.overview import examine
+
+        _print_json(examine(overview.plan, overview.ledger).as_status())
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    sweep: SweepFile,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the report; STORAGE/report/NAME by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a sweep, also of a half-done one: HTML, and tables as CSV, Markdown and LaTeX."""
+    overview = _examine(sweep, storage, profile, overrides)
+    from analysis.report import write_report
+    from orchestrator.storage import LocalStorage
+
+    ledger = overview.ledger
+    root = ledger.storage.root if isinstance(ledger.storage, LocalStorage) else Path("results")
+    folder = out or root / "report" / overview.plan.sweep.name
+    paths = write_report(
+        overview.plan.sweep, overview.listed(), ledger.trials(), ledger.epochs(), ledger.alphas(), folder
+    )
+    if as_json:
+        _print_json({name: str(path) for name, path in paths.items()})
+        return
+    for path in paths.values():
+        typer.echo(path)
+
+
+@app.command()
+def search(
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A field of the search, as epochs=3.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="PATH", help="Folder of the data set.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write the genotype to.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run one search in this process, without a ledger, and print its genotype."""
+    from orchestrator import single
+
+    result = single.search(overrides or (), data, sys.stderr if as_json else sys.stdout)
+    if out is not None:
+        single.write_text(out, result["genotype"] + "\n")
+    if as_json:
+        _print_json(result)
+        return
+    typer.echo(result["genotype"])
+
+
+@app.command()
+def genotype(text: Annotated[str, typer.Argument(show_default=False)], as_json: AsJson = False) -> None:
+    """Check a genotype in any of its forms, and print it with its counts of operations."""
+    from stcnas_core.genotype import Genotype
+
+    found = Genotype.parse(text)
+    counts = {operation: found.count(operation) for operation in found.topology.operations}
+    if as_json:
+        _print_json({"text": found.to_text(), "json": json.loads(found.to_json()), "counts": counts})
+        return
+    typer.echo(found.to_text())
+    typer.echo(found.to_json())
+    for operation, by_cell in counts.items():
+        if any(by_cell.values()):
+            typer.echo(f"{operation}: " + ", ".join(f"{count} in {cell}" for cell, count in by_cell.items()))
+
+
+@data_app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="cifar10 or cifar100.", show_default=False)],
+    path: Annotated[str | None, typer.Option(metavar="DIR", help="Where to; ~/.cache/stcnas by default.")] = None,
+) -> None:
+    """Download a data set, unless it is there already."""
+    from stcnas_core import datasets
+
+    folder = datasets.fetch(dataset, path)
+    typer.echo(f"{dataset}: {'nothing to fetch' if folder is None else folder}")
+
+
+def _examine(sweep: Path, storage: str, profile: str | None, overrides: list[str] | None) -> "Overview":
+    from orchestrator.ledger import Ledger
+    from orchestrator.overview import examine
+    from orchestrator.plan import make_plan
+    from orchestrator.spec import load_sweep
+    from orchestrator.storage import open_storage
+
+    planned = make_plan(load_sweep(sweep, profile=profile, overrides=overrides or ()))
+    return examine(planned, Ledger(open_storage(storage)))
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def main() -> NoReturn:
+    """The console script: a user's mistake is one message and exit code 2, anything unforeseen a traceback and 1."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    raise SystemExit(0)

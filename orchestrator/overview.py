@@ -1,0 +1,153 @@
+"""A plan beside its ledger: which trials are done, failed or missing, and what is left to compute."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from orchestrator.checkpoints import Checkpoints
+from orchestrator.identity import Stage, canonical_config
+from orchestrator.ledger import Ledger, State
+from orchestrator.plan import Plan, Trial
+from orchestrator.spec import ANY_GENOTYPE
+from stcnas_core.config import SearchConfig
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All trials of a plan with the state of each; retrainings of unknown cells are missing."""
+
+    plan: Plan
+    ledger: Ledger
+    trials: tuple[Trial, ...]
+    states: Mapping[str, State]
+    genotypes: Mapping[str, str]
+
+    def count(self, state: State) -> int:
+        """How many trials are in a state."""
+        return sum(value == state for value in self.states.values())
+
+    @property
+    def missing(self) -> list[Trial]:
+        """Trials without a record, in the order of the plan."""
+        return [trial for trial in self.trials if self.states[trial.id] == "missing"]
+
+    def as_plan(self) -> dict[str, Any]:
+        """What `plan --json` prints."""
+        hours, basis = estimate(self.plan, self.ledger, self.missing)
+        return {
+            "sweep": self.plan.sweep.name,
+            "planned": len(self.trials),
+            "done": self.count("done"),
+            "failed": self.count("failed"),
+            "missing": self.count("missing"),
+            "estimate_device_hours": hours,
+            "estimate_basis": basis,
+            "trials": self.listed(),
+        }
+
+    def as_status(self) -> dict[str, Any]:
+        """What `status --json` prints: the plan's object, and what runs and what failed."""
+        begun = Checkpoints(self.ledger.storage).epochs()
+        running = {trial.id: begun[trial.id] for trial in self.missing if trial.id in begun}
+        states = Counter({"done": self.count("done"), "failed": self.count("failed")})
+        states.update({"running": len(running), "missing": self.count("missing") - len(running)})
+        trials = [
+            {**row, "state": "running", "epochs_done": running[row["id"]]} if row["id"] in running else row
+            for row in self.listed()
+        ]
+        return {**self.as_plan(), "states": dict(states), "failures": self.failures(), "trials": trials}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """One plain row for each trial."""
+        return [
+            {
+                "id": trial.id,
+                "stage": trial.stage,
+                "setting": trial.setting,
+                "seed": trial.seed,
+                "retrain_seed": trial.retrain_seed,
+                "state": self.states[trial.id],
+                "parent": trial.parent,
+            }
+            for trial in self.trials
+        ]
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Failed trials with the last line of their errors."""
+        failed = [trial.id for trial in self.trials if self.states[trial.id] == "failed"]
+        columns = ["trial_id", "stage", "setting", "seed", "retrain_seed", "attempt", "error_kind", "error"]
+        return [
+            {
+                **{("id" if name == "trial_id" else name): row[name] for name in columns[:-1]},
+                "error": last_line(row["error"]),
+            }
+            for row in self.ledger.rows(failed, columns)
+        ]
+
+
+def last_line(text: str | None) -> str:
+    """The line of a traceback that says what went wrong."""
+    lines = (text or "").strip().splitlines()
+    return lines[-1] if lines else "no error text"
+
+
+def examine(plan: Plan, ledger: Ledger) -> Overview:
+    """Look up a plan's trials in a ledger."""
+    genotypes: dict[str, str] = {}
+    if plan.retrain_data is not None:
+        genotypes = ledger.genotypes(search.id for search in plan.searches)
+    trials = plan.trials(genotypes)
+    return Overview(plan, ledger, trials, ledger.states(trial.id for trial in trials), genotypes)
+
+
+def estimate(plan: Plan, ledger: Ledger, missing: Sequence[Trial]) -> tuple[float | None, str | None]:
+    """Device hours that missing trials will take, and what that rests on; None where some stage has no record.
+
+    The median over finished trials that differ in seed and cell alone, else the stage's median per epoch.
+    """
+    if not missing:
+        return 0.0, None
+    alike: defaultdict[str, list[float]] = defaultdict(list)
+    per_epoch: defaultdict[str, list[float]] = defaultdict(list)
+    for row in ledger.rows(ledger.ids(), ["state", "stage", "config", "device_seconds", "epochs_done"]):
+        if row["state"] == "finished" and row["device_seconds"] is not None:
+            alike[_apart_from_seed(row["config"])].append(row["device_seconds"])
+            per_epoch[row["stage"]].append(row["device_seconds"] / max(1, row["epochs_done"]))
+    known = {name: median(values) for name, values in alike.items()}
+    rates = {stage: median(values) for stage, values in per_epoch.items()}
+    spaces = {search.id: search.config.space for search in plan.searches if isinstance(search.config, SearchConfig)}
+    seconds, scaled = 0.0, False
+    likenesses: dict[tuple[str, str, str | None], tuple[str, int]] = {}
+    for trial in missing:
+        # Trials of one setting and stage differ in seed and cell alone.
+        group = (trial.stage, trial.setting, trial.data)
+        if group not in likenesses:
+            config = trial.config or plan.sweep.retraining(ANY_GENOTYPE[spaces[trial.parent or ""]])
+            likenesses[group] = (_apart_from_seed(canonical_config(trial.stage, config, trial.data)), config.epochs)
+        likeness, epochs = likenesses[group]
+        if likeness in known:
+            seconds += known[likeness]
+        elif trial.stage in rates:
+            seconds, scaled = seconds + rates[trial.stage] * epochs, True
+        else:
+            return None, None
+    basis = "the stage's finished trials, scaled by epochs" if scaled else "finished trials of the same configuration"
+    return seconds / 3600, basis
+
+
+def _apart_from_seed(config: str) -> str:
+    """A canonical configuration without what the trials of one setting differ in."""
+    content = json.loads(config)
+    fields = {name: value for name, value in content["config"].items() if name not in ("seed", "genotype")}
+    return json.dumps({**content, "config": fields}, sort_keys=True)
+
+
+def by_setting(overview: Overview) -> dict[tuple[str, Stage], Counter[State]]:
+    """Counts of states by setting and stage, in the order of the plan."""
+    counts: dict[tuple[str, Stage], Counter[State]] = {}
+    for trial in overview.trials:
+        counts.setdefault((trial.setting, trial.stage), Counter())[overview.states[trial.id]] += 1
+    return counts

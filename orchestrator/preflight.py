@@ -1,0 +1,135 @@
+"""What is checked before a run takes any device, so that an operator hears of it in seconds and not in hours."""
+
+import math
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.identity import Stage
+from orchestrator.storage import LocalStorage, Storage, StorageError
+from orchestrator.versions import versions
+from stcnas_core.errors import InputError
+
+SMALLEST_FREE = 100 * 1024**2
+"""Bytes below which a run does not start."""
+
+COMFORTABLE_FREE = 2 * 1024**3
+"""Bytes below which a run says so."""
+
+Node = Mapping[str, float]
+"""What a node of a cluster has, by Ray's names."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one trial asks of a node; GPUs may be a share of one."""
+
+    cpus: float
+    gpus: float
+
+    def slots(self, nodes: Sequence[Node]) -> int:
+        """How many such trials fit on the nodes at once; a share never straddles two GPUs."""
+        return sum(self._on(node) for node in nodes)
+
+    def shares_device(self, nodes: Sequence[Node]) -> bool:
+        """Whether others may compute on the same device: on a share of a GPU, or on the CPUs of one machine."""
+        return self.gpus < 1 if self.gpus else any(self._on(node) > 1 for node in nodes)
+
+    def _on(self, node: Node) -> int:
+        by_cpu = math.floor(node.get("CPU", 0.0) / self.cpus)
+        if not self.gpus:
+            return by_cpu
+        gpus = int(node.get("GPU", 0.0))
+        return min(by_cpu, gpus * math.floor(1 / self.gpus) if self.gpus <= 1 else math.floor(gpus / self.gpus))
+
+
+def check_storage(storage: Storage) -> list[str]:
+    """Create and delete a file; returns warnings, raises StorageError where the storage cannot be written."""
+    key = f"probe/{secrets.token_hex(8)}"
+    storage.create(key, b"stcnas")
+    found = storage.read(key)
+    storage.delete(key)
+    if found != b"stcnas":
+        raise StorageError(f"{storage.uri} does not give back what was written there")
+    if not isinstance(storage, LocalStorage):
+        return []
+    free = shutil.disk_usage(storage.root).free
+    if free < SMALLEST_FREE:
+        raise StorageError(
+            f"{storage.uri} has {free / 1024**2:.0f} MiB left, too little for checkpoints; make room there"
+        )
+    if free < COMFORTABLE_FREE:
+        return [f"{storage.uri} has only {free / 1024**3:.1f} GiB left"]
+    return []
+
+
+def check_demands(demands: Mapping[Stage, Demand], nodes: Sequence[Node]) -> None:
+    """Raise InputError where no node could ever run a trial of some stage."""
+    for stage, demand in demands.items():
+        if demand.slots(nodes):
+            continue
+        most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+        most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+        raise InputError(
+            f"resources.{stage}: a trial asks for {demand.cpus:g} CPUs and {demand.gpus:g} GPUs on one node, and no "
+            f"node has them (the largest: {most_cpus:g} CPUs, {most_gpus:g} GPUs); lower resources.{stage}, or use a "
+            "cluster that has them (--address)"
+        )
+
+
+def check_nodes(storage: Storage) -> None:
+    """From every node of the connected Ray cluster: the same versions, and the same storage.
+
+    Raises InputError that names the nodes where something else was found.
+    """
+    import ray
+    from ray.exceptions import RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    key = f"probe/{secrets.token_hex(8)}"
+    storage.create(key, b"stcnas")
+    try:
+        probe = ray.remote(num_cpus=0, max_retries=0)(_seen_from_node)
+        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        asked = {
+            probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                storage.uri, key
+            ): host
+            for node, host in nodes.items()
+        }
+        mine = _comparable()
+        complaints: list[str] = []
+        for answer, host in asked.items():
+            try:
+                seen: dict[str, Any] = ray.get(answer, timeout=60)
+            except RayError as error:
+                complaints.append(f"{host}: {str(error).strip().splitlines()[-1]}")
+                continue
+            if not seen["storage"]:
+                complaints.append(f"{host}: does not see {storage.uri}; storage must be shared by all nodes")
+            complaints += [
+                f"{host}: {name} is {seen['versions'][name]}, here it is {value}"
+                for name, value in mine.items()
+                if seen["versions"][name] != value
+            ]
+    finally:
+        storage.delete(key)
+    if complaints:
+        raise InputError("the cluster's nodes differ from this one:\n  " + "\n  ".join(complaints))
+
+
+def _comparable() -> dict[str, Any]:
+    names = ("stcnas_version", "algorithm_version", "torch_version", "ray_version")
+    return {name: versions()[name] for name in names}
+
+
+def _seen_from_node(uri: str, key: str) -> dict[str, Any]:
+    from orchestrator.storage import open_storage
+
+    try:
+        found = open_storage(uri).read(key) is not None
+    except StorageError:
+        found = False
+    return {"storage": found, "versions": _comparable()}

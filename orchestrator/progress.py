@@ -1,0 +1,228 @@
+"""How a run is going, for a person: a live display on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from orchestrator.plan import Trial
+from orchestrator.trainable import Progress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+HEARTBEAT = 30.0
+"""Seconds between plain lines while no trial ends."""
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    epochs: int
+    since: float
+    """When the newest epoch that is known to be done was done, or the trial was started."""
+    done: int = 0
+    accuracy: float | None = None
+
+
+class Tracker:
+    """What is known of a run: trials done of how many, those running, seconds per epoch and what they lead to."""
+
+    def __init__(self, missing: Iterable[Trial], epochs: Callable[[Trial], int], clock: Callable[[], float]) -> None:
+        self._epochs, self._clock = epochs, clock
+        self.started_at = clock()
+        self.left = {trial.id: trial for trial in missing}
+        self.total = len(self.left)
+        self.ended = 0
+        self.failed = 0
+        self.running: dict[str, _Running] = {}
+        self._spent: defaultdict[str, list[float]] = defaultdict(list)
+
+    def replan(self, waiting: Iterable[Trial], ready: Iterable[Trial]) -> None:
+        """Retrainings that waited for a cell have become these, fewer where others train the same cell."""
+        for trial in waiting:
+            self.left.pop(trial.id, None)
+        self.left.update((trial.id, trial) for trial in ready)
+        self.total = self.ended + len(self.left)
+
+    def begin(self, trial: Trial) -> None:
+        """A trial is being run from now on."""
+        self.running[trial.id] = _Running(trial, self._epochs(trial), self._clock())
+
+    def update(self, progress: Progress) -> None:
+        """An epoch of a trial is done, or the trial has ended."""
+        running = self.running.get(progress.id)
+        if running is None:
+            return
+        now = self._clock()
+        # The first interval holds the start and perhaps epochs of earlier attempts; it counts where it is one epoch.
+        if progress.epochs == running.done + 1:
+            self._spent[running.trial.stage].append(now - running.since)
+        running.done, running.accuracy, running.since = progress.epochs, progress.accuracy, now
+        if progress.state != "running":
+            self._end(progress)
+
+    def _end(self, progress: Progress) -> None:
+        del self.running[progress.id]
+        self.left.pop(progress.id, None)
+        self.ended += 1
+        self.failed += progress.state == "failed"
+
+    def seconds_left(self) -> float | None:
+        """Estimate from the epochs seen in this run; None while a stage that is left has shown none."""
+        work = 0.0
+        for trial in self.left.values():
+            spent = self._spent.get(trial.stage)
+            if not spent:
+                return None
+            running = self.running.get(trial.id)
+            work += sum(spent) / len(spent) * (self._epochs(trial) - (running.done if running else 0))
+        return work / max(1, len(self.running))
+
+
+class Reporter:
+    """Shows a Tracker; both displays begin with it. Writes to `stream`."""
+
+    def __init__(self, tracker: Tracker, stream: TextIO) -> None:
+        self.tracker, self.stream = tracker, stream
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave the terminal as it was."""
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        print(line, file=self.stream, flush=True)
+
+    def begin(self, trial: Trial) -> None:
+        """A trial starts."""
+        self.tracker.begin(trial)
+
+    def update(self, trial: Trial, progress: Progress) -> None:
+        """A trial has said something."""
+        running = self.tracker.running.get(trial.id)
+        self.tracker.update(progress)
+        for notice in progress.notices:
+            self.say(f"note: {notice}")
+        if progress.state != "running" and running is not None:
+            self.say(self._ending(trial, progress))
+
+    def beat(self) -> None:
+        """Called often, whether or not anything happened."""
+
+    def _ending(self, trial: Trial, progress: Progress) -> str:
+        tracker = self.tracker
+        count = f"[{tracker.ended}/{tracker.total}]"
+        match progress.state:
+            case "failed":
+                what = f"failed: {progress.error}"
+            case "present":
+                what = "was recorded by another run"
+            case _:
+                what = f"finished, {progress.epochs} epochs{_percent(progress.accuracy)}"
+        left = tracker.seconds_left()
+        eta = f", about {duration(left)} left" if left and tracker.left else ""
+        return f"{count} {named(trial)}: {what}{eta}"
+
+
+class Lines(Reporter):
+    """One plain line per trial that ended, and one now and then in between."""
+
+    def __init__(self, tracker: Tracker, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(tracker, stream)
+        self._clock, self._last = clock, clock()
+
+    def say(self, line: str) -> None:
+        self._last = self._clock()
+        super().say(line)
+
+    def beat(self) -> None:
+        if self._clock() - self._last < HEARTBEAT:
+            return
+        tracker = self.tracker
+        running = ", ".join(
+            f"{named(item.trial)} epoch {item.done}/{item.epochs}" for item in list(tracker.running.values())[:4]
+        )
+        more = f" and {len(tracker.running) - 4} more" if len(tracker.running) > 4 else ""
+        left = tracker.seconds_left()
+        eta = f"; about {duration(left)} left" if left else ""
+        self.say(f"[{tracker.ended}/{tracker.total}] running: {running or 'nothing yet'}{more}{eta}")
+
+
+class Live(Reporter):
+    """A bar over all trials and a line for each that runs, redrawn in place."""
+
+    def __init__(self, tracker: Tracker, stream: TextIO) -> None:
+        super().__init__(tracker, stream)
+        from rich.console import Console
+        from rich.live import Live as Display
+
+        self._console = Console(file=stream)
+        self._display = Display(
+            get_renderable=self._draw, console=self._console, refresh_per_second=4, redirect_stderr=False
+        )
+
+    def __enter__(self) -> "Live":
+        self._display.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._display.stop()
+
+    def say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def _draw(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        tracker = self.tracker
+        left = tracker.seconds_left()
+        overall = Table.grid(padding=(0, 1))
+        parts = [f"{tracker.ended}/{tracker.total} trials"]
+        if tracker.failed:
+            parts.append(f"{tracker.failed} failed")
+        parts.append(f"{duration(time.monotonic() - tracker.started_at)} so far")
+        parts.append(f"about {duration(left)} left" if left is not None else "time left not known yet")
+        overall.add_row(ProgressBar(total=max(1, tracker.total), completed=tracker.ended, width=30), ", ".join(parts))
+        trials = Table.grid(padding=(0, 2))
+        shown = list(tracker.running.values())
+        for item in shown[:12]:
+            bar = ProgressBar(total=item.epochs, completed=item.done, width=16)
+            accuracy = "" if item.accuracy is None else f"{item.accuracy:.2f} %"
+            trials.add_row(Text(named(item.trial)), bar, Text(f"epoch {item.done}/{item.epochs}"), Text(accuracy))
+        if len(shown) > 12:
+            trials.add_row(Text(f"and {len(shown) - 12} more"))
+        return Group(overall, trials)
+
+
+def reporter(tracker: Tracker, stream: TextIO = sys.stdout) -> Reporter:
+    """The display that suits a stream."""
+    return Live(tracker, stream) if stream.isatty() else Lines(tracker, stream)
+
+
+def named(trial: Trial) -> str:
+    """A trial in a person's words."""
+    retrain = "" if trial.retrain_seed is None else f", retrain seed {trial.retrain_seed}"
+    return f"{trial.stage} {trial.setting}, seed {trial.seed}{retrain}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _percent(accuracy: float | None) -> str:
+    return "" if accuracy is None else f", {accuracy:.2f} %"

@@ -1,0 +1,231 @@
+"""Runs what a plan lacks on a Ray cluster, as one Ray Tune experiment that the frontier feeds.
+
+Tune is asked for nothing but scheduling: it keeps no results, no checkpoints and no state to restore, since the
+ledger is the only truth.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+# Read by Ray and Tune when they are imported or started, hence before them.
+os.environ.update(
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_CHDIR_TO_TRIAL_DIR="0",
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
+    TUNE_GLOBAL_CHECKPOINT_S="86400",
+    TUNE_PRINT_ALL_TRIAL_ERRORS="0",
+    TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="86400",
+)
+
+import ray
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune.search import Searcher
+
+from orchestrator import preflight
+from orchestrator.interruption import Interruption
+from orchestrator.job import Job
+from orchestrator.plan import Stage, Trial
+from orchestrator.scheduler import Run
+from orchestrator.trainable import Progress, run_trial
+from stcnas_core.errors import InputError
+
+RESTARTS = 3
+"""How often a trial whose process or node died is started again before it is recorded as lost."""
+
+
+Demands = dict[Stage, preflight.Demand]
+
+
+class _Stop(BaseException):
+    """Carries an error out of Tune, which wraps or retries ordinary ones."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def run_ray(run: Run, interruption: Interruption, address: str | None) -> None:
+    """Run all that is missing on the cluster at `address`, on one of this machine's own where that is None.
+
+    Raises Interrupted where a signal says so, InputError where the cluster, the storage or the data cannot be used;
+    nothing was started where the cluster could never give what a trial asks for.
+    """
+    interruption.deferred = True
+    try:
+        with _cluster(address):
+            interruption.listen()
+            interruption.check()
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            demands = _demands(run, nodes)
+            preflight.check_demands(demands, nodes)
+            if address is not None:
+                preflight.check_nodes(run.ledger.storage)
+            interruption.check()
+            _fit(run, interruption, demands, nodes)
+    except _Stop as stop:
+        raise stop.error from None
+    finally:
+        interruption.deferred = False
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """A connection to a cluster, or a cluster of this machine alone that ends with the context."""
+    if address is not None and address.startswith("ray://"):
+        raise InputError(
+            f"--address {address}: a Ray client connection cannot run a sweep; give host:port of the head node "
+            "(port 6379), or submit the same command as a Ray job"
+        )
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": False,
+    }
+    if address is None:
+        quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False}
+    try:
+        ray.init(address=address or "local", **quiet)
+    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+        where = address or "this machine"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"cannot use Ray at {where}: {reason}; a cluster that asks for a token needs RAY_AUTH_MODE=token and its "
+            "RAY_AUTH_TOKEN in the environment, `--backend inline` needs no cluster"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _demands(run: Run, nodes: list[dict[str, float]]) -> Demands:
+    """What a trial of each stage that has something left asks for."""
+    available = sum(node.get("GPU", 0.0) for node in nodes)
+    stages: set[Stage] = {trial.stage for trial in run.reporter.tracker.left.values()}
+    return {
+        stage: preflight.Demand(getattr(run.plan.sweep.resources, stage).cpus, run.gpus(stage, available))
+        for stage in stages
+    }
+
+
+def _fit(run: Run, interruption: Interruption, demands: Demands, nodes: list[dict[str, float]]) -> None:
+    door = _Door(run, demands, {stage: demand.shares_device(nodes) for stage, demand in demands.items()})
+    bundles = {
+        stage: tune.PlacementGroupFactory([{"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}])
+        for stage, demand in demands.items()
+    }
+    most = len(run.plan.searches) * (1 + len(run.plan.sweep.retrain_seeds))
+    with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
+        tuner = tune.Tuner(
+            tune.with_resources(_work, lambda config: bundles[config["stage"]]),
+            tune_config=tune.TuneConfig(
+                search_alg=door,
+                num_samples=most,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial.config["id"],
+                trial_dirname_creator=lambda trial: trial.config["id"],
+            ),
+            run_config=tune.RunConfig(
+                name="run",
+                storage_path=folder,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+                callbacks=[_Listener(run, door, interruption)],
+            ),
+        )
+        tuner.fit()
+
+
+def _work(config: dict[str, Any]) -> None:
+    """In a worker: run a trial and report what it says."""
+    try:
+        for progress in run_trial(Job.from_dict(json.loads(config["job"]))):
+            tune.report({"progress": json.dumps(asdict(progress))})
+    except InputError as error:
+        tune.report({"refused": str(error)})
+    except Exception:  # nothing of a trial's own comes here: it is our own error, and the run must say so
+        tune.report({"broken": traceback.format_exc()})
+
+
+class _Door(Searcher):
+    """Hands the frontier's trials to Tune as they become ready."""
+
+    def __init__(self, run: Run, demands: Demands, shared: dict[Stage, bool]) -> None:
+        super().__init__()
+        self.run, self.demands, self.shared = run, demands, shared
+        self.given: dict[str, tuple[Trial, Job]] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        trial = self.run.frontier.take()
+        if trial is None:
+            return Searcher.FINISHED if self.run.frontier.finished else None
+        job = self.run.job(trial, self.demands[trial.stage].gpus, self.shared[trial.stage])
+        self.given[trial.id] = (trial, job)
+        return {"id": trial.id, "stage": trial.stage, "job": json.dumps(job.to_dict())}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the listener has heard it already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the state."""
+
+
+class _Listener(tune.Callback):
+    """Hears what trials report, in the driver."""
+
+    def __init__(self, run: Run, door: _Door, interruption: Interruption) -> None:
+        self.run, self.door, self.interruption = run, door, interruption
+        self.error: Exception | None = None
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self.interruption.check()
+        if self.error is not None:
+            raise _Stop(self.error)
+        self.run.reporter.beat()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.run.reporter.begin(self._given(trial)[0])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "refused" in result:
+            self.error = self.error or InputError(result["refused"])
+        elif "broken" in result:
+            self.error = self.error or RuntimeError(f"in a worker:\n{result['broken']}")
+        elif "progress" in result:
+            said = json.loads(result["progress"])
+            self._guarded(trial, Progress(**{**said, "notices": tuple(said["notices"])}))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        mine, job = self._given(trial)
+        text = str(trial.get_error() or "its process died")
+        summary = f"the trial's process or node died {RESTARTS + 1} times; the last time:\n{text.strip()}"
+        try:
+            self.run.lost(job, mine, summary)
+        except InputError as error:
+            self.error = self.error or error
+
+    def _guarded(self, trial: Any, progress: Progress) -> None:
+        try:
+            self.run.heard(self._given(trial)[0], progress)
+        except InputError as error:
+            self.error = self.error or error
+
+    def _given(self, trial: Any) -> tuple[Trial, Job]:
+        return self.door.given[trial.config["id"]]

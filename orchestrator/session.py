@@ -1,0 +1,129 @@
+"""One `stcnas run`, from what the ledger has to what a person is told at its end."""
+
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from orchestrator import preflight
+from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
+from orchestrator.frontier import Frontier
+from orchestrator.interruption import Interrupted, Interruption
+from orchestrator.overview import Overview, examine
+from orchestrator.progress import Tracker, reporter
+from orchestrator.scheduler import Run, epochs_of, run_inline
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said."""
+
+    sweep: Path
+    storage: str
+    profile: str | None
+    overrides: tuple[str, ...]
+    backend: str
+    address: str | None
+    retry_failed: bool
+
+    def command(self, verb: str, *more: str) -> str:
+        """A command line of another verb on the same sweep."""
+        parts = ["stcnas", verb, str(self.sweep), "--storage", self.storage]
+        parts += ["--profile", self.profile] if self.profile else []
+        parts += [part for override in self.overrides for part in ("--set", override)]
+        return shlex.join([*parts, *more])
+
+
+def run(overview: Overview, options: Options, out: TextIO) -> int:
+    """Run what is missing, telling `out`; returns the exit code. Raises InputError where it cannot be run."""
+    if options.retry_failed and overview.count("failed"):
+        overview = _forget_failed(overview)
+    _tell_counts(overview, out)
+    if not _startable(overview):
+        return _conclude(overview, options, out)
+    for warning in preflight.check_storage(overview.ledger.storage):
+        print(f"warning: {warning}", file=out)
+    started = time.monotonic()
+    try:
+        with Interruption() as interruption:
+            _run(overview, options, out, interruption)
+    except Interrupted:
+        done = examine(overview.plan, overview.ledger).count("done")
+        print(
+            f"stopped with {done} of {len(overview.trials)} trials done; finished trials and epochs are kept, "
+            f"go on with: {options.command('run')}",
+            file=out,
+            flush=True,
+        )
+        return INTERRUPTED
+    after = examine(overview.plan, overview.ledger)
+    print(f"ran for {time.monotonic() - started:.0f} s", file=out)
+    return _conclude(after, options, out)
+
+
+def _run(overview: Overview, options: Options, out: TextIO, interruption: Interruption) -> None:
+    plan, ledger = overview.plan, overview.ledger
+    frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has)
+    tracker = Tracker(_reachable(overview), lambda trial: epochs_of(plan, trial), time.monotonic)
+    with reporter(tracker, out) as told:
+        state = Run(plan, ledger, frontier, told)
+        if options.backend == "inline":
+            run_inline(state, interruption)
+            return
+        from orchestrator.ray_backend import run_ray
+
+        run_ray(state, interruption, options.address)
+
+
+def _reachable(overview: Overview) -> list:
+    """Missing trials whose search, if they wait for one, has not failed."""
+    failed = {trial.id for trial in overview.trials if overview.states[trial.id] == "failed"}
+    return [trial for trial in overview.missing if trial.config is not None or trial.parent not in failed]
+
+
+def _startable(overview: Overview) -> bool:
+    return any(trial.config is not None for trial in overview.missing)
+
+
+def _forget_failed(overview: Overview) -> Overview:
+    for trial in overview.trials:
+        if overview.states[trial.id] == "failed":
+            overview.ledger.forget(trial.id)
+    return examine(overview.plan, overview.ledger)
+
+
+def _tell_counts(overview: Overview, out: TextIO) -> None:
+    failed = overview.count("failed")
+    print(
+        f"{overview.plan.sweep.name}: {len(overview.trials)} trials planned, {overview.count('done')} done, "
+        + (f"{failed} failed, " if failed else "")
+        + f"{overview.count('missing')} missing",
+        file=out,
+        flush=True,
+    )
+
+
+def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
+    """Say how it ended and what to do next; returns the exit code."""
+    for failure in overview.failures():
+        retrain = "" if failure["retrain_seed"] is None else f", retrain seed {failure['retrain_seed']}"
+        print(
+            f"failed: {failure['stage']} {failure['setting']}, seed {failure['seed']}{retrain} "
+            f"({failure['error_kind']}): {failure['error']}",
+            file=out,
+        )
+    failed, missing = overview.count("failed"), overview.count("missing")
+    if failed:
+        waiting = f", {missing} wait for them" if missing else ""
+        print(
+            f"{overview.count('done')} done, {failed} failed{waiting}; to run them again: "
+            f"{options.command('run', '--retry-failed')}",
+            file=out,
+        )
+    elif missing:
+        raise RuntimeError(f"{missing} trials have no record although nothing failed: {overview.missing[0]}")
+    else:
+        print(f"all {len(overview.trials)} trials are done", file=out)
+    print(f"report: {options.command('report')}", file=out, flush=True)
+    return FAILED_TRIALS if failed else 0
