@@ -158,7 +158,9 @@ def _parse_nasbench201(text: str) -> Genotype:
             operation, source = item.split("~")
             edges.append(Edge(node, int(source), operation))
     if len(groups) != NASBENCH201.nodes:
-        raise GenotypeError(f"NAS-Bench-201 string: expected {NASBENCH201.nodes} nodes joined by '+', got {len(groups)}")
+        raise GenotypeError(
+            f"NAS-Bench-201 string: expected {NASBENCH201.nodes} nodes joined by '+', got {len(groups)}"
+        )
     return Genotype(NASBENCH201.name, (tuple(edges),))
 
 
@@ -191,7 +193,9 @@ def _edges_from_json(kind: str, items: Any) -> tuple[Edge, ...]:
     edges: list[Edge] = []
     for item in items:
         match item:
-            case [str(operation), int(source), int(node)] if not isinstance(source, bool) and not isinstance(node, bool):
+            case [str(operation), int(source), int(node)] if not isinstance(source, bool) and not isinstance(
+                node, bool
+            ):
                 edges.append(Edge(node, source, operation))
             case _:
                 raise GenotypeError(f"JSON genotype, {kind}: expected [operation, source, node], got {str(item)[:60]}")
@@ -240,7 +244,9 @@ def _read_pairs(scanner: _Scanner, kind: str) -> Iterable[Edge]:
     for position in range(DARTS.nodes * kept):
         if position:
             scanner.take(",", f"',' and {DARTS.nodes * kept} pairs in the {kind} cell")
-        match = scanner.take(r"\(\s*(['\"])(\w{1,40})\1\s*,\s*(\d{1,3})\s*,?\s*\)", "a pair such as ('sep_conv_3x3', 0)")
+        match = scanner.take(
+            r"\(\s*(['\"])(\w{1,40})\1\s*,\s*(\d{1,3})\s*,?\s*\)", "a pair such as ('sep_conv_3x3', 0)"
+        )
         yield Edge(DARTS.inputs + position // kept, int(match[3]), match[2])
     if scanner.peek(","):
         scanner.take(",", "','")

@@ -26,7 +26,9 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor, scale: Tensor | None = None) -> Tensor:
         if scale is None:
             return super().forward(input)
-        return F.batch_norm(input, None, None, scale.expand(self.num_features), None, True, 0.0, self.eps)
+        # Contiguous, because PyTorch's channels-last backward reads a gain of stride 0 past its end.
+        gain = scale.expand(self.num_features).contiguous()
+        return F.batch_norm(input, None, None, gain, None, True, 0.0, self.eps)
 
 
 class Convolution(nn.Module):

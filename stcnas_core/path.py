@@ -70,4 +70,3 @@ def from_genotype(genotype: Genotype) -> Choices:
         tuple((index[edge.node, edge.source], topology.operations.index(edge.operation)) for edge in sorted(cell))
         for cell in genotype.cells
     )
-

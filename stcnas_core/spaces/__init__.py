@@ -40,4 +40,3 @@ def get(name: str) -> Space:
     if name not in spaces:
         raise InputError(f"unknown search space {name!r}; known: {', '.join(spaces)}")
     return spaces[name]()
-

@@ -36,9 +36,7 @@ class DartsSpace:
         stem: str = "cifar",
     ) -> "DartsNetwork":
         """The target network of a genotype; with `auxiliary`, training returns (logits, auxiliary logits)."""
-        return DartsNetwork(
-            genotype, channels=channels, cells=cells, classes=classes, auxiliary=auxiliary, stem=stem
-        )
+        return DartsNetwork(genotype, channels=channels, cells=cells, classes=classes, auxiliary=auxiliary, stem=stem)
 
 
 class DartsCell(nn.Module):
@@ -164,5 +162,3 @@ def _auxiliary_head(channels: int, classes: int, stem: str) -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(768, classes),
     )
-
-

@@ -62,4 +62,3 @@ class CellNetwork(nn.Module):
     def _graphs(self) -> Iterable[Cell]:
         for block in self.cells:
             yield block if isinstance(block, Cell) else block.cell  # type: ignore[misc]
-

@@ -9,7 +9,8 @@ from stcnas_core.schedules import Ramp, cosine, progress
 
 
 @pytest.mark.parametrize(
-    ("text", "first", "middle", "last"), [("0", 0, 0, 0), ("2", 2, 2, 2), ("0->2", 0, 1, 2), (" 1 -> 2.5 ", 1, 1.75, 2.5)]
+    ("text", "first", "middle", "last"),
+    [("0", 0, 0, 0), ("2", 2, 2, 2), ("0->2", 0, 1, 2), (" 1 -> 2.5 ", 1, 1.75, 2.5)],
 )
 def test_the_schedules_of_table_7(text: str, first: float, middle: float, last: float) -> None:
     ramp = Ramp.parse(text)
