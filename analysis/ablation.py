@@ -24,13 +24,16 @@ def ablation(results: Results, ran: str) -> Table:
     records = [_ablation_record(results, setting) for setting in results.settings]
     columns: list[tuple[str, bool, Callable[[dict[str, Any]], str]]] = [
         ("Setting", False, lambda record: record["setting"]),
-        ("n", True, lambda record: str(record["n"])),
+        ("n", True, _seeds),
     ]
     if results.retrains_planned:
         columns += [
             ("Test accuracy, %", True, lambda record: mean_std(record["test"])),
             ("95% interval", True, lambda record: interval(record["test"].interval)),
         ]
+    paper = _paper_columns(results)
+    for metric, title in paper:
+        columns.append((title, True, lambda record, key=metric: published_value(record["paper"].get(key))))
     columns += [
         ("Search: valid, %", True, lambda record: mean_std(record["valid"])),
         ("Search: derived, %", True, lambda record: mean_std(record["derived"])),
@@ -45,11 +48,6 @@ def ablation(results: Results, ran: str) -> Table:
         ("Peak memory", True, lambda record: memory(record["memory"])),
         ("Distinct cells", True, lambda record: _distinct(record)),
     ]
-    paper = _paper_columns(results)
-    for metric, title in paper:
-        columns.append((title, True, lambda record, key=metric: published_value(record["paper"].get(key))))
-    if not results.complete:
-        columns.append(("Not there", False, lambda record: record["gaps"] or MISSING))
     return Table(
         name="ablation",
         caption=_ablation_caption(results, ran),
@@ -91,6 +89,11 @@ def _ablation_record(results: Results, setting: str) -> dict[str, Any]:
     }
 
 
+def _seeds(record: dict[str, Any]) -> str:
+    missing = record["planned"] - record["n"]
+    return f"{record['n']} ({missing} missing)" if missing else str(record["n"])
+
+
 def _gaps(runs: tuple[Run, ...]) -> str:
     """What a setting lacks, in words; empty where nothing is missing."""
     amounts = {
@@ -122,7 +125,7 @@ def _paper_columns(results: Results) -> list[tuple[str, str]]:
         present.add("test_accuracy")
     shown = ("test_accuracy", "valid_accuracy", "derived_accuracy", "kendall_tau", "memory", "gpu_days")
     wanted = [metric for metric in METRICS if metric in present and (metric in shown or metric.startswith("lookup_"))]
-    return [(metric, f"Paper, {table.title}: {METRICS[metric]}") for metric in wanted]
+    return [(metric, f"Paper: {METRICS[metric]}") for metric in wanted]
 
 
 def _flat(results: Results, record: dict[str, Any], paper: list[tuple[str, str]]) -> dict[str, Any]:
@@ -165,6 +168,9 @@ def _ablation_notes(results: Results, records: list[dict[str, Any]]) -> tuple[st
         notes.append(f"The test accuracy of a search is the mean over up to {retrains} retrainings of its cell.")
     if any(record["distinct"] < record["searches"] for record in records):
         notes.append("Seeds that found the same cell share its retraining, so their accuracies are not independent.")
+    gaps = [f"{record['setting']} ({record['gaps']})" for record in records if record["gaps"]]
+    if gaps:
+        notes.append(f"Not there: {'; '.join(gaps)}.")
     if results.paper and any(record["paper"] for record in records):
         source = "Sun et al., 2022 (literature values, not measured here)"
         notes.append(f"Paper: {results.paper.title} of {source}.")

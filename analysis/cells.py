@@ -10,7 +10,7 @@ from matplotlib.path import Path
 
 from analysis.layout import LABEL, Layout, Place, Route, layered
 from analysis.style import GRID, INK, MUTED, SURFACE, operation_colour
-from analysis.svg import Drawing, Sheet, draw
+from analysis.svg import Drawing, Sheet, canvas, draw, place
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import DARTS
 
@@ -22,9 +22,13 @@ _ROW = 31.0
 _MARGIN = 5.0
 
 
-def draw_cell(genotype: Genotype, kind: str, prefix: str, label: str, sheet: Sheet) -> Drawing:
-    """The graph of one cell kind; each edge carries its operation's name and colour, `none` is dashed."""
-    return draw(lambda: _figure(genotype, kind), prefix, f"{label}: {describe(genotype, kind)}", sheet)
+def draw_cell(genotype: Genotype, kind: str, sheet: Sheet) -> Drawing:
+    """The graph of one cell kind; each edge carries its operation's name and colour, `none` is dashed.
+
+    The drawing has no ids, so that a page may show it more than once.
+    """
+    words = f"{kind.capitalize()} cell: {describe(genotype, kind)}"
+    return draw(lambda: _figure(genotype, kind), "cell", words, sheet)
 
 
 def describe(genotype: Genotype, kind: str) -> str:
@@ -67,10 +71,7 @@ def _figure(genotype: Genotype, kind: str) -> Figure:
     width = columns[-1] + _END_WIDTH / 2 + _MARGIN
     height = layout.rows * _ROW + _NODE_HEIGHT + 2 * _MARGIN
     figure = Figure(figsize=(width / 72, height / 72))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    axes = canvas(figure)
     at = _Canvas(layout, columns, set(nodes[: genotype.topology.inputs]) | {nodes[-1]})
     operations = [edge.operation for edge in edges]
     for route, operation in zip(layout.routes, [*operations, *[None] * (len(graph) - len(edges))], strict=True):
@@ -134,7 +135,8 @@ def _draw_edge(axes: Axes, at: _Canvas, route: Route, operation: str | None) -> 
         if x < stops[-1][0]:
             vertices.append((x + half, y))
             codes.append(Path.LINETO)
-    axes.add_patch(
+    place(
+        axes,
         FancyArrowPatch(
             path=Path(vertices, codes),
             arrowstyle="-|>,head_length=4.2,head_width=2.2",
@@ -145,7 +147,7 @@ def _draw_edge(axes: Axes, at: _Canvas, route: Route, operation: str | None) -> 
             shrinkA=0,
             shrinkB=0,
             capstyle="butt",
-        )
+        ),
     )
 
 
@@ -154,7 +156,8 @@ def _draw_label(axes: Axes, at: _Canvas, route: Route, operation: str) -> None:
         return
     x, y = at.point(route.places[route.label])
     colour = operation_colour(operation)
-    axes.add_patch(
+    place(
+        axes,
         FancyBboxPatch(
             (x - _LABEL_WIDTH / 2, y - _LABEL_HEIGHT / 2),
             _LABEL_WIDTH,
@@ -164,17 +167,18 @@ def _draw_label(axes: Axes, at: _Canvas, route: Route, operation: str) -> None:
             edgecolor=colour,
             linewidth=1.0,
             linestyle=(0, (4, 3)) if operation == "none" else "solid",
-        )
+        ),
     )
     axes.text(
         x, y + 0.4, operation, ha="center", va="center", fontsize=8.2, color=MUTED if operation == "none" else INK
     )
 
 
-def _draw_node(axes: Axes, at: _Canvas, node: str, place: Place, name: _Name) -> None:
-    x, y = at.point(place)
+def _draw_node(axes: Axes, at: _Canvas, node: str, spot: Place, name: _Name) -> None:
+    x, y = at.point(spot)
     half = at.half_width(node)
-    axes.add_patch(
+    place(
+        axes,
         FancyBboxPatch(
             (x - half, y - _NODE_HEIGHT / 2),
             2 * half,
@@ -183,7 +187,7 @@ def _draw_node(axes: Axes, at: _Canvas, node: str, place: Place, name: _Name) ->
             facecolor=GRID,
             edgecolor=MUTED,
             linewidth=0.9,
-        )
+        ),
     )
     if name.subscript is None:
         axes.text(x, y + 0.4, name.text, ha="center", va="center", fontsize=9.5, weight="bold")

@@ -29,7 +29,7 @@ CURVES = (
     Curve("search", "alpha_accuracy", "Search: alpha steps, %"),
     Curve("search", "valid_accuracy", "Search: validation, %"),
     Curve("search", "derived_accuracy", "Search: derived cell, %"),
-    Curve("search", "skip_connects", "skip_connect in the normal cell"),
+    Curve("search", "skip_connects", "Search: skip_connects, normal cell"),
     Curve("retrain", "train_accuracy", "Retrain: training, %"),
     Curve("retrain", "test_accuracy", "Retrain: test, %"),
 )
@@ -127,13 +127,26 @@ def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]
     return figure
 
 
-def draw_curves(results: Results, prefix: str, sheet: Sheet) -> Drawing | None:
-    """Learning curves, a panel a quantity: thin lines are seeds, thick ones the settings' means; None without epochs."""
+def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
+    """Learning curves, (title, drawing) a quantity that was recorded: thin lines are trials, thick ones the means."""
     panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve))]
-    if not panels:
-        return None
-    label = "Learning curves over the epochs: " + "; ".join(curve.title for curve, _ in panels)
-    return draw(lambda: _curves(results.settings, panels), prefix, label, sheet)
+    return tuple(
+        (
+            curve.title,
+            draw(
+                lambda curve=curve, lines=lines: _curve(results.settings, curve, lines),
+                f"{prefix}-{curve.stage}-{curve.column}",
+                f"{curve.title}, over the epochs. {_ends(lines)}",
+                sheet,
+            ),
+        )
+        for curve, lines in panels
+    )
+
+
+def _ends(lines: dict[str, list[pd.Series]]) -> str:
+    ends = {setting: [float(line.iloc[-1]) for line in series] for setting, series in lines.items()}
+    return "; ".join(f"{name}: mean {sum(v) / len(v):.2f} at the end (n = {len(v)})" for name, v in ends.items())
 
 
 def _lines(results: Results, curve: Curve) -> dict[str, list[pd.Series]]:
@@ -158,37 +171,28 @@ def _series(rows: pd.DataFrame, column: str) -> pd.Series:
     return line.dropna().sort_index()
 
 
-def _curves(settings: Sequence[str], panels: Sequence[tuple[Curve, dict[str, list[pd.Series]]]]) -> Figure:
-    across = min(3, len(panels))
-    down = -(-len(panels) // across)
-    figure = Figure(figsize=(3.05 * across, 2.3 * down), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06, hspace=0.1)  # pyright: ignore[reportOptionalMemberAccess]
-    grid = figure.subplots(down, across, squeeze=False).ravel()
+def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Series]]) -> Figure:
+    figure = Figure(figsize=(2.75, 1.95))
+    axes = figure.add_axes((0.125, 0.2, 0.865, 0.76))
     colours = setting_colours(settings)
-    for axes, (curve, lines) in zip(grid, panels, strict=False):
-        last = 1
-        for setting, series in lines.items():
-            colour, _ = colours[setting]
-            for line in series:
-                last = max(last, int(line.index.max()))
-                axes.plot(line.index, line.to_numpy(), color=colour, linewidth=0.8, alpha=0.4)
-            mean = pd.concat(series, axis=1).dropna().mean(axis=1)
-            single = {"marker": "o", "markersize": 4} if len(mean) == 1 else {}
-            axes.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.1, **single)
-        axes.set_title(curve.title)
-        axes.set_xlabel("epoch")
-        axes.grid(visible=False, axis="x")
-        integer_epochs(axes, last)
-        if curve.column == "skip_connects":
-            top = max(float(line.max()) for series in lines.values() for line in series)
-            axes.set_ylim(-0.2, max(top, 2) + 0.4)
-            axes.set_yticks(range(int(max(top, 2)) + 1))
-            if top >= 2:
-                axes.axhline(2, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-        else:
-            _pad(axes, [float(v) for series in lines.values() for line in series for v in line], "y")
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
+    last = max(int(line.index.max()) for series in lines.values() for line in series)
+    for setting, series in lines.items():
+        colour, _ = colours[setting]
+        for line in series:
+            axes.plot(line.index, line.to_numpy(), color=colour, linewidth=0.8, alpha=0.4)
+        mean = pd.concat(series, axis=1).dropna().mean(axis=1)
+        single = {"marker": "o", "markersize": 4} if len(mean) == 1 else {}
+        axes.plot(mean.index, mean.to_numpy(), color=colour, linewidth=2.0, **single)
+    axes.set_xlabel("epoch", labelpad=2)
+    axes.grid(visible=False, axis="x")
+    integer_epochs(axes, last)
+    if curve.column == "skip_connects":
+        top = max(2, *(int(line.max()) for series in lines.values() for line in series))
+        axes.set_ylim(-0.2, top + 0.4)
+        axes.set_yticks(range(top + 1))
+        axes.axhline(2, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    else:
+        _pad(axes, [float(value) for series in lines.values() for line in series for value in line], "y")
     return figure
 
 

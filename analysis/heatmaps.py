@@ -3,17 +3,20 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from analysis.style import GRID, HEAT, INK, MUTED, SURFACE, operation_colour
-from analysis.svg import Drawing, Sheet, draw
+from analysis.svg import Drawing, Sheet, canvas, draw, place
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import DARTS, Topology
 
 _CELL_WIDTH, _CELL_HEIGHT = 33.0, 21.0
+_LINE_POINTS = 20
 _LEFT, _TOP, _BOTTOM, _RIGHT = 84.0, 6.0, 36.0, 6.0
 
 
@@ -62,15 +65,20 @@ def _heat_map(values: dict[tuple[int, int, str], float], kept: set[tuple[int, in
         x += _CELL_WIDTH
     width, height = x + _RIGHT, _TOP + _CELL_HEIGHT * len(operations) + _BOTTOM
     figure = Figure(figsize=(width / 72, height / 72))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    axes = canvas(figure)
     finite = [value for value in values.values() if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     for row, operation in enumerate(operations):
         top = _TOP + row * _CELL_HEIGHT
-        axes.text(_LEFT - 6, top + _CELL_HEIGHT / 2, operation, ha="right", va="center", fontsize=8, color=INK)
+        axes.text(
+            _LEFT - 6,
+            top + _CELL_HEIGHT / 2,
+            operation,
+            ha="right",
+            va="center",
+            fontsize=8,
+            color=operation_colour(operation),
+        )
         for (node, source), left in zip(edges, lefts, strict=True):
             value = values.get((node, source, operation))
             _entry(axes, left, top, value, (low, high))
@@ -78,8 +86,9 @@ def _heat_map(values: dict[tuple[int, int, str], float], kept: set[tuple[int, in
     for node, source, operation in sorted(kept):
         left = lefts[edges.index((node, source))]
         top = _TOP + operations.index(operation) * _CELL_HEIGHT
-        axes.add_patch(
-            Rectangle((left, top), _CELL_WIDTH, _CELL_HEIGHT, facecolor="none", edgecolor=INK, linewidth=1.8, zorder=3)
+        place(
+            axes,
+            Rectangle((left, top), _CELL_WIDTH, _CELL_HEIGHT, facecolor="none", edgecolor=INK, linewidth=1.8, zorder=3),
         )
     _edge_names(axes, topology, lefts, _TOP + _CELL_HEIGHT * len(operations))
     return figure
@@ -89,7 +98,8 @@ def _entry(axes: Axes, left: float, top: float, value: float | None, span: tuple
     low, high = span
     known = value is not None and math.isfinite(value)
     share = (value - low) / (high - low) if known and value is not None and high > low else 0.0
-    axes.add_patch(
+    place(
+        axes,
         Rectangle(
             (left + 0.6, top + 0.6),
             _CELL_WIDTH - 1.2,
@@ -97,7 +107,7 @@ def _entry(axes: Axes, left: float, top: float, value: float | None, span: tuple
             facecolor=HEAT,
             alpha=round(0.06 + 0.94 * share, 2),
             linewidth=0,
-        )
+        ),
     )
     text = (f"{value:.2f}" if abs(value or 0) < 100 else f"{value:.3g}") if known else "–"
     axes.text(
@@ -132,26 +142,29 @@ def draw_alpha_lines(alphas: pd.DataFrame, genotype: Genotype, prefix: str, labe
 
 def _alpha_lines(alphas: pd.DataFrame, genotype: Genotype) -> Figure:
     kinds = genotype.topology.kinds
-    figure = Figure(figsize=(4.1 * len(kinds), 2.35), layout="constrained")
+    figure = Figure(figsize=(4.1 * len(kinds), 2.35))
     panels = figure.subplots(1, len(kinds), squeeze=False, sharey=True)[0]
+    figure.subplots_adjust(left=0.12 / len(kinds), right=0.99, bottom=0.17, top=0.89, wspace=0.06)
     for axes, kind in zip(panels, kinds, strict=True):
         kept = {(edge.node, edge.source, edge.operation) for edge in genotype.cell(kind)}
         rows = alphas[alphas["cell"] == kind]
         table = rows.pivot_table(index="epoch", columns=["node", "source", "operation"], values="alpha")
+        # A hundred lines of many points would be most of the page; the eye needs no more than these.
+        table = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), _LINE_POINTS)).round().astype(int))]
         epochs = table.index.to_numpy() + 1
-        marker = "o" if len(epochs) == 1 else None
-        for column in table.columns:
-            node, source, operation = (int(column[0]), int(column[1]), str(column[2]))
-            chosen = (node, source, operation) in kept
-            axes.plot(
-                epochs,
-                table[column].to_numpy(),
-                color=operation_colour(operation) if chosen else GRID,
-                linewidth=1.5 if chosen else 0.8,
-                zorder=3 if chosen else 2,
-                marker=marker,
-                markersize=3,
-            )
+        lines = {
+            (int(column[0]), int(column[1]), str(column[2])): np.column_stack([epochs, table[column].to_numpy()])
+            for column in table.columns
+        }
+        others = [points for entry, points in lines.items() if entry not in kept]
+        axes.add_collection(LineCollection(others, colors=GRID, linewidths=0.8, zorder=2, clip_on=False))
+        for entry, points in lines.items():
+            if entry in kept:
+                colour = operation_colour(entry[2])
+                single = {"marker": "o", "markersize": 3} if len(points) == 1 else {}
+                axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=1.5, zorder=3, clip_on=False, **single)
+        low, high = value_range(alphas)
+        axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.04 * (high - low or 1))
         axes.set_title(kind)
         axes.set_xlabel("epoch")
         axes.grid(visible=False, axis="x")
@@ -163,8 +176,6 @@ def _alpha_lines(alphas: pd.DataFrame, genotype: Genotype) -> Figure:
 def integer_epochs(axes: Axes, last: int) -> None:
     """Ticks at whole epochs, counted from 1, at most seven of them."""
     step = max(1, math.ceil(last / 6))
-    ticks = list(range(step, last + 1, step)) if step > 1 else list(range(1, last + 1))
-    if step > 1 and ticks[0] != 1:
-        ticks = [1, *ticks]
+    ticks = [1, *(tick for tick in range(step, last + 1, step) if tick - 1 > step / 2)]
     axes.set_xticks(ticks)
     axes.set_xlim(1 - 0.03 * max(last - 1, 1), last + 0.03 * max(last - 1, 1))

@@ -1,4 +1,4 @@
-"""What was really run, read from the records: sizes, data, devices, versions, and where they differ from the paper's."""
+"""What was really run, read from the records: sizes, data, devices, versions, and how they differ from the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ _IMAGES = {
     "parquet": "image Parquet",
 }
 _SPACES = {"darts": "DARTS cells", "nasbench201": "NAS-Bench-201"}
+_DEVICES = {"cpu": "CPU"}
 _FIELDS = {
     "space": "search space",
     "method": "method",
@@ -91,7 +92,7 @@ def ran(records: Sequence[Record], stage: str) -> str:
     if not records:
         return f"no {stage} has finished"
     text = {field: _texts(field, values_of(records, f"{stage}_{field}")) for field in _FIELDS}
-    devices = _join(values_of(records, "device"))
+    devices = _devices(records)
     parts = [
         text["dataset"],
         f"{text['train_images']} training images at {text['resolution']}",
@@ -103,8 +104,12 @@ def ran(records: Sequence[Record], stage: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def _devices(records: Sequence[Record]) -> str:
+    return _join(_DEVICES.get(device, device) for device in values_of(records, "device"))
+
+
 def scale(results: Results) -> Scale | None:
-    """Differences between what ran and the paper's sizes for the named table; None where there is nothing to compare."""
+    """Differences between what ran and the paper's sizes; None where there is nothing to compare."""
     table = results.paper
     if table is None:
         return None

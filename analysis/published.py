@@ -363,7 +363,7 @@ TABLE_8 = PublishedTable(
 FIGURE_5 = PublishedTable(
     "fig-5",
     "Fig. 5",
-    "Kendall tau between accuracy in search and after retraining; CIFAR-10, 8 searches; lower without depth consistency",
+    "Kendall tau of accuracy in search with that after retraining, 8 searches; lower without depth consistency",
     (
         Row(
             "with depth consistency",

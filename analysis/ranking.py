@@ -37,7 +37,7 @@ class Ranking:
 def rank_correlation(pairs: Iterable[tuple[float | None, float | None]]) -> Ranking:
     """Kendall's tau-b, its percentile interval over resampled pairs, and Spearman's rho; incomplete pairs are left out.
 
-    The interval is None where tau is undefined, or where more than half of the resamples are degenerate.
+    The interval is None where tau is undefined, for fewer than five pairs, or where most resamples are degenerate.
     """
     kept = [
         (float(a), float(b))
@@ -47,7 +47,7 @@ def rank_correlation(pairs: Iterable[tuple[float | None, float | None]]) -> Rank
     x = np.array([a for a, _ in kept])
     y = np.array([b for _, b in kept])
     tau = kendall_tau(x, y)
-    interval, degenerate = (None, 0.0) if tau is None else _bootstrap(x, y)
+    interval, degenerate = (None, 0.0) if tau is None or len(kept) < FEW else _bootstrap(x, y)
     return Ranking(len(kept), tau, interval, spearman_rho(x, y), degenerate, _cautions(x, y, interval))
 
 

@@ -99,7 +99,7 @@ def _page(results: Results, beside: dict[str, Table], command: str, made_at: dat
         results=results,
         title=results.title or results.name,
         status=status_line(results),
-        state="good" if results.complete else "bad" if results.failures else "part",
+        state="good" if results.complete else "part" if results.counts["missing"] else "bad",
         made_at=made_at.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         tiles=sections.tiles(results),
         facts=facts(results),

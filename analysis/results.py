@@ -110,7 +110,7 @@ class Results:
         return [record for id_ in ids if state_of(record := self.records.get(id_)) == "finished" and record is not None]
 
     def best(self, setting: str) -> Run | None:
-        """The run to show for a setting: highest test accuracy, else highest search accuracy; the lowest seed of ties."""
+        """The run to show for a setting: highest test, else search accuracy; the lowest seed of ties."""
         found = [run for run in self.of(setting) if run.finished is not None]
         if not found:
             return None

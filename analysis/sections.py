@@ -1,6 +1,6 @@
 """The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.ablation import outcome
@@ -20,6 +20,10 @@ GALLERY = 48
 """At most so many distinct cells are drawn in the list of all; the others are in runs.csv."""
 
 
+Kinds = tuple[tuple[str, Drawing], ...]
+"""The drawings of a cell, by kind."""
+
+
 @dataclass(frozen=True)
 class Captioned:
     """A drawing and the text under it."""
@@ -35,17 +39,17 @@ class CellView:
 
     heading: str
     detail: str
-    kinds: tuple[tuple[str, Drawing], ...]
+    kinds: Kinds
     text: str
 
 
 @dataclass(frozen=True)
-class AlphaView:
-    """The architecture parameters of one search: heat maps by cell kind and lines over the epochs."""
+class Panels:
+    """Several drawings, each with a title, under one heading and one caption."""
 
     heading: str
-    kinds: tuple[Captioned, ...]
-    lines: Captioned
+    panels: tuple[tuple[str, Drawing], ...]
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,12 @@ class Figures:
 
     points: Captioned | None
     scatters: tuple[Captioned, ...]
-    curves: Captioned | None
+    curves: Panels | None
     best_cells: tuple[CellView, ...]
     all_cells: tuple[CellView, ...]
     cells_left_out: int
     cells_caption: str
-    alphas: tuple[AlphaView, ...]
+    alphas: tuple[Panels, ...]
     settings_legend: tuple[tuple[str, str, str], ...]
     """Setting, CSS variable of its colour, matplotlib marker."""
     operations_legend: tuple[tuple[str, str], ...]
@@ -85,7 +89,8 @@ def build(results: Results, sheet: Sheet) -> Figures:
     number_of = sum(judged(run) is not None for run in results.runs)
     curves = draw_curves(results, "curves", sheet)
     best = [run for setting in results.settings if (run := results.best(setting)) is not None]
-    everything, left_out = _distinct_cells(results, sheet)
+    drawn = _draw_cells(results, best, sheet)
+    everything, left_out = _distinct_cells(results, drawn)
     return Figures(
         points=points
         and Captioned(
@@ -95,14 +100,16 @@ def build(results: Results, sheet: Sheet) -> Figures:
             f"interval of the mean. {where}",
         ),
         scatters=_scatters(results, sheet),
-        curves=curves
-        and Captioned(
-            curves,
+        curves=Panels(
             "Learning curves",
+            curves,
             f"Thin lines are trials (searches n = {len(searched)}, retrainings n = {len(retrained)}), thick lines the "
-            f"means over a setting's seeds. Validation is on the half of the training images that trains alpha. {where}",
-        ),
-        best_cells=tuple(_cell_view(results, run, f"best-{index}", sheet) for index, run in enumerate(best)),
+            "means over a setting's seeds. Validation is on the half of the training images that trains alpha. The "
+            f"dashed line marks two skip_connects, which the paper's STC cells never exceed (Fig. 8). {where}",
+        )
+        if curves
+        else None,
+        best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
         cells_left_out=left_out,
         cells_caption=f"Derived after the last epoch. Search: {ran(searched, 'search')}.",
@@ -110,7 +117,8 @@ def build(results: Results, sheet: Sheet) -> Figures:
             view for index, run in enumerate(best) if (view := _alpha_view(results, run, f"alpha-{index}", sheet))
         ),
         settings_legend=tuple(
-            (setting, variable_of(colour), marker) for setting, (colour, marker) in setting_colours(results.settings).items()
+            (setting, variable_of(colour), marker)
+            for setting, (colour, marker) in setting_colours(results.settings).items()
         ),
         operations_legend=_operations(results),
     )
@@ -179,7 +187,9 @@ def _stage_counts(results: Results) -> str:
 
 
 def _total_seconds(results: Results) -> float | None:
-    seconds = [number(record.get("device_seconds")) for stage in ("search", "retrain") for record in results.stage(stage)]
+    seconds = [
+        number(record.get("device_seconds")) for stage in ("search", "retrain") for record in results.stage(stage)
+    ]
     known = [value for value in seconds if value is not None]
     return sum(known) if known else None
 
@@ -202,21 +212,26 @@ def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
         ranking = next(ranking for _, label, ranking in rankings(results) if label == what)
         tau = "τ-b is undefined" if ranking.tau is None else f"τ-b = {fixed(ranking.tau)}"
         spread = f" (95% {interval(ranking.interval)})" if ranking.interval else ""
-        caption = f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {_ran_both(results)}"
-        found.append(Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption))
+        caption = (
+            f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {_ran_both(results)}"
+        )
+        found.append(
+            Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption)
+        )
     return tuple(found)
 
 
-def _cell_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> CellView:
-    assert run.genotype is not None
-    same = [other.seed for other in results.of(run.setting) if other.genotype == run.genotype and other.seed != run.seed]
+def _cell_view(results: Results, run: Run, drawn: Mapping[Genotype, Kinds]) -> CellView:
+    genotype = _genotype(run)
+    same = [other.seed for other in results.of(run.setting) if other is not run and other.genotype == genotype]
     also = f"; also found by seed{'s' if len(same) > 1 else ''} {', '.join(map(str, same))}" if same else ""
-    return CellView(
-        heading=run.setting,
-        detail=f"seed {run.seed}{also}; {_accuracies(run)}",
-        kinds=_draw_kinds(run.genotype, prefix, run.setting, sheet),
-        text=run.genotype.canonical_text(),
-    )
+    detail = f"seed {run.seed}{also}; {_accuracies(run)}"
+    return CellView(run.setting, detail, drawn[genotype], genotype.canonical_text())
+
+
+def _genotype(run: Run) -> Genotype:
+    assert run.genotype is not None, "only finished searches are shown"
+    return run.genotype
 
 
 def _accuracies(run: Run) -> str:
@@ -225,47 +240,52 @@ def _accuracies(run: Run) -> str:
     return ", ".join(parts) or "no accuracy"
 
 
-def _draw_kinds(genotype: Genotype, prefix: str, owner: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
-    return tuple(
-        (kind, draw_cell(genotype, kind, f"{prefix}-{kind}", f"{kind.capitalize()} cell of {owner}", sheet))
-        for kind in genotype.topology.kinds
-    )
+def _draw_cells(results: Results, best: Iterable[Run], sheet: Sheet) -> dict[Genotype, Kinds]:
+    """Each distinct cell once: those of the best runs, and as many of the others as the gallery holds."""
+    found = dict.fromkeys(_genotype(run) for run in results.runs if run.finished is not None)
+    wanted = dict.fromkeys([*list(found)[:GALLERY], *(_genotype(run) for run in best)])
+    return {
+        genotype: tuple((kind, draw_cell(genotype, kind, sheet)) for kind in genotype.topology.kinds)
+        for genotype in wanted
+    }
 
 
-def _distinct_cells(results: Results, sheet: Sheet) -> tuple[tuple[CellView, ...], int]:
+def _distinct_cells(results: Results, drawn: Mapping[Genotype, Kinds]) -> tuple[tuple[CellView, ...], int]:
     finders: dict[Genotype, list[Run]] = {}
     for run in results.runs:
-        if run.genotype is not None:
-            finders.setdefault(run.genotype, []).append(run)
+        if run.finished is not None:
+            finders.setdefault(_genotype(run), []).append(run)
     views = []
-    for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY]):
+    for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY], start=1):
         who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(run)})" for run in found)
-        drawings = _draw_kinds(genotype, f"cell-{index}", who, sheet)
-        views.append(CellView(f"Cell {index + 1}", who, drawings, genotype.canonical_text()))
+        views.append(CellView(f"Cell {index}", who, drawn[genotype], genotype.canonical_text()))
     return tuple(views), max(0, len(finders) - GALLERY)
 
 
-def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> AlphaView | None:
+def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> Panels | None:
+    """Heat maps of the last recorded epoch by cell kind, and lines over the epochs; None without recorded alphas."""
     rows = results.alphas[results.alphas["trial_id"] == run.trial_id]
     if rows.empty or run.genotype is None or run.finished is None:
         return None
     genotype = run.genotype
-    last = rows[rows["epoch"] == rows["epoch"].max()]
-    epoch = int(rows["epoch"].max()) + 1
-    where = f"n = 1 search (seed {run.seed}). {ran([run.finished], 'search')}."
-    kinds = []
+    epoch = int(rows["epoch"].max())
+    last = rows[rows["epoch"] == epoch]
+    panels, ranges = [], []
     for kind in genotype.topology.kinds:
         part = last[last["cell"] == kind]
-        low, high = value_range(part)
-        drawing = draw_heat_map(part, genotype, kind, f"{prefix}-{kind}", f"{run.setting}, {kind} cell", sheet)
-        caption = (
-            f"Alpha after epoch {epoch}; shading from {fixed(low)} (lightest) to {fixed(high)}; framed entries were kept. "
-            f"{where}"
+        label = f"{run.setting}, {kind} cell"
+        panels.append(
+            (f"{kind.capitalize()} cell", draw_heat_map(part, genotype, kind, f"{prefix}-{kind}", label, sheet))
         )
-        kinds.append(Captioned(drawing, f"{kind.capitalize()} cell", caption))
-    lines = draw_alpha_lines(rows, genotype, f"{prefix}-lines", run.setting, sheet)
-    caption = f"Every alpha over the epochs: kept entries in their operation's colour, the others grey. {where}"
-    return AlphaView(f"{run.setting}, seed {run.seed}", tuple(kinds), Captioned(lines, "Over the epochs", caption))
+        low, high = value_range(part)
+        ranges.append(f"{kind} from {fixed(low)} to {fixed(high)}")
+    panels.append(("Over the epochs", draw_alpha_lines(rows, genotype, f"{prefix}-lines", run.setting, sheet)))
+    caption = (
+        f"Alpha after epoch {epoch + 1}, shaded over its range ({'; '.join(ranges)}); framed entries were kept. Over "
+        "the epochs, kept entries have their operation's colour and the others are grey. "
+        f"n = 1 search (seed {run.seed}): {ran([run.finished], 'search')}."
+    )
+    return Panels(f"{run.setting}, seed {run.seed}", tuple(panels), caption)
 
 
 def _operations(results: Results) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ browser shows the same figure in the reader's light or dark scheme. Every light 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 INK, MUTED, GRID, SURFACE, HEAT = "#1b1f24", "#5a6472", "#dfe3e8", "#fefefe", "#1f5fbf"
 
@@ -55,7 +56,7 @@ _SETTING_COLOURS = 8
 FONT = "DejaVu Sans"
 """Ships with matplotlib, so that a figure is laid out alike everywhere; wider than what browsers show instead."""
 
-RC = {
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "stcnas",
     "font.family": FONT,

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -58,8 +60,27 @@ def plain(text: str, longest: int = 60) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
+def canvas(figure: Figure) -> Axes:
+    """Bare axes over the whole figure whose unit is the point, with (0, 0) at the top left."""
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    width, height = figure.get_size_inches()
+    axes.set_xlim(0, width * 72)
+    axes.set_ylim(height * 72, 0)
+    return axes
+
+
+def place(axes: Axes, artist: Artist) -> None:
+    """Put an artist onto a canvas, unclipped: it lies inside, and a clip path would need an id on every element."""
+    axes.add_artist(artist)
+    artist.set_clip_on(False)
+
+
 def draw(build: Callable[[], Figure], prefix: str, label: str, sheet: Sheet) -> Drawing:
-    """Build a figure in the report's style and render it; `prefix` makes its ids unique, `label` is what a reader hears."""
+    """Build a figure in the report's style and render it.
+
+    `prefix` makes its ids unique on the page; `label` is what a reader who cannot see it hears.
+    """
     out = io.StringIO()
     with matplotlib.rc_context(RC), warnings.catch_warnings():
         # The browser draws the text, with fonts of its own; only the layout lacks the width of such a character.
@@ -88,6 +109,7 @@ def _shrink(root: ET.Element, prefix: str, sheet: Sheet) -> None:
     used = _referenced(root)
     names = {name: f"{prefix}-{index}" for index, name in enumerate(sorted(used))}
     _drop(root, "style")
+    _drop_background(root)
     for element in root.iter():
         identifier = element.attrib.pop("id", None)
         if identifier in names:
@@ -102,6 +124,13 @@ def _shrink(root: ET.Element, prefix: str, sheet: Sheet) -> None:
         if re.fullmatch(r"rotate\(-?0 [^)]*\)", element.attrib.get("transform", "")):
             del element.attrib["transform"]
     _unwrap(root)
+
+
+def _drop_background(root: ET.Element) -> None:
+    """The invisible rectangles behind figure and axes."""
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.get("style", "").replace(" ", "") == "fill:none"]:
+            parent.remove(child)
 
 
 def _referenced(root: ET.Element) -> set[str]:
@@ -124,9 +153,9 @@ def _relink(element: ET.Element, names: dict[str, str]) -> None:
 
 
 def _numbers(text: str) -> str:
-    """Two decimals are a hundredth of a point: finer than any screen."""
-    rounded = _DECIMALS.sub(lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), text)
-    return re.sub(r"\s+", " ", rounded.replace("-0 ", "0 ")).strip()
+    """A tenth of a point: no screen shows less at the size of these figures."""
+    rounded = _DECIMALS.sub(lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), text)
+    return re.sub(r"\s*([A-Za-z])\s*", r"\1", re.sub(r"\s+", " ", rounded)).strip()
 
 
 def _style(text: str) -> str:
@@ -142,7 +171,7 @@ def _style(text: str) -> str:
             continue
         else:
             value = _COLOUR.sub(lambda match: _VARIABLE_OF.get(match[0], match[0]), value)
-            kept.append(f"{key}:{_numbers(value)}")
+            kept.append(f"{key}:{value}")
     return ";".join(kept)
 
 
@@ -150,7 +179,7 @@ def _font(value: str) -> list[str]:
     """`bold 9px 'DejaVu Sans', ...` without the family."""
     words = value.split(f"'{FONT}'")[0].split()
     size = next((word for word in words if word.endswith("px")), None)
-    found = [f"font-size:{_numbers(size)}"] if size else []
+    found = [f"font-size:{size}"] if size else []
     found += [f"font-weight:{word}" for word in words if word == "bold" or re.fullmatch(r"\d00", word)]
     found += [f"font-style:{word}" for word in words if word in {"italic", "oblique"}]
     return found

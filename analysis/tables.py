@@ -62,7 +62,7 @@ def paired(results: Results) -> Table | None:
 
 
 def rankings(results: Results) -> list[tuple[str, str, Ranking]]:
-    """Rank correlations of search with retrain accuracy: (setting or "all settings", which search accuracy, ranking)."""
+    """Rank correlations of search with retrain accuracy: (setting or "all settings", accuracy of what, ranking)."""
     found: list[tuple[str, str, Ranking]] = []
     groups: list[tuple[str, tuple[Run, ...]]] = [("all settings", results.runs)] if len(results.settings) > 1 else []
     groups += [(setting, results.of(setting)) for setting in results.settings]
@@ -115,8 +115,8 @@ def ranking_table(results: Results) -> Table | None:
         records,
         (
             "Positive: what looked better in the search was better after retraining.",
-            "Intervals: 95% percentile bootstrap over searches (5,000 resamples); resamples without two distinct values "
-            "on both sides are left out, and no interval is given where they are the majority.",
+            "Intervals: 95% percentile bootstrap over searches (5,000 resamples), from n = 5 on; resamples without two "
+            "distinct values on both sides are left out, and no interval is given where they are the majority.",
         ),
     )
 
