@@ -1,6 +1,6 @@
 """What a search and a retraining are made of: typed, frozen, checked, and free of torch.
 
-Defaults are the paper's where it states them (METHOD: Sun et al., Neurocomputing 497, 2022, sections 3 and 4.2);
+Defaults are the paper's where it states them (Sun et al., Neurocomputing 497, 2022, sections 3 and 4.2);
 each choice that the paper leaves open is a field whose sentence says so. Every field is part of a trial's identity
 wherever it has an effect; `effective` says where it has one.
 """
@@ -221,6 +221,8 @@ class RetrainConfig:
         """The fields that change what this run computes; equal dictionaries mean equal runs."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         inert = {"auxiliary_weight", "drop_path"} if self.genotype.startswith("|") else set()
+        if not self.augment:
+            inert.add("cutout")
         return {name: value for name, value in fields.items() if name not in inert}
 
 

@@ -46,6 +46,7 @@ class ImageSet:
         order: torch.Generator | None,
         augment: torch.Generator | None,
         cutout: int = 0,
+        drop_single: bool = True,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches (x, y) of the images `indices`: x (B, 3, S, S) float32, normalised, in channels-last memory; y (B,).
 
@@ -53,8 +54,8 @@ class ImageSet:
         order given. The generator `augment`, on the device, draws per image a crop after zero padding by S // 8 (at
         least 1), a left-right flip where the data set allows it, and the centre of a square of `cutout` pixels of a
         32-pixel image (scaled with S) that is blanked after normalisation; None augments nothing and cuts nothing.
-        A last batch of one image is dropped, because batch norm needs two, unless it is the only batch or all are
-        that small. Both generators together determine every batch; the global one is never drawn from.
+        With `drop_single` a last batch of one image is dropped, because batch norm over a batch needs two, unless it
+        is the only batch or all are that small. Both generators together determine every batch; the global one is never drawn from.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, it must be at least 1")
@@ -64,7 +65,7 @@ class ImageSet:
             indices = indices[torch.randperm(len(indices), generator=order)]
         on_device = indices.to(self.device)
         count = len(indices)
-        if batch_size > 1 and count > 1 and count % batch_size == 1:
+        if drop_single and batch_size > 1 and count > 1 and count % batch_size == 1:
             count -= 1
         return self._batches(on_device[:count], batch_size, augment, cutout)
 

@@ -87,7 +87,8 @@ class Genotype:
         if stripped.startswith("Genotype"):
             return _parse_darts(stripped)
         raise GenotypeError(
-            f"{stripped[:60]!r} is no genotype: it must begin with 'Genotype(' (DARTS), '|' (NAS-Bench-201) or '{{' (JSON)"
+            f"{stripped[:60]!r} is no genotype: it must begin with 'Genotype(' (DARTS), '|' (NAS-Bench-201) "
+            "or '{' (JSON)"
         )
 
     def to_text(self) -> str:

@@ -72,7 +72,7 @@ class Retrain:
                 classes=self.train.classes,
                 auxiliary=self.auxiliary,
             )
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
@@ -133,7 +133,7 @@ class Retrain:
         self.model.eval()
         tally = Tally(self.device)
         everything = torch.arange(len(self.test.labels))
-        for x, y in self.test.batches(everything, self.config.batch_size, order=None, augment=None):
+        for x, y in self.test.batches(everything, self.config.batch_size, order=None, augment=None, drop_single=False):
             with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
                 logits = self.model(x)
             tally.add(F.cross_entropy(logits.float(), y), y, logits)

@@ -71,7 +71,7 @@ class Search:
         self.space = spaces.get(config.space)
         with initialisation(config.seed):
             model = self.space.supernet(channels=config.channels, cells=config.cells, classes=self.data.classes)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.method = methods.build(config, self.space.topology, self.device)
         self.shared = self.model.shared_parameters()
         self.by_choice = self.model.parameters_by_choice()

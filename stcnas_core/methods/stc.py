@@ -85,8 +85,8 @@ def groups(topology: Topology, scope: str) -> Tensor:
 def jensen_shannon(p: Tensor, q: Tensor, groups: Tensor, count: int) -> Tensor:
     """Mean Jensen-Shannon divergence (Eq. 9) of two families of non-negative entries (T, E, K), in nats.
 
-    Entries are normalised within their cell kind and group, `groups` (E,) out of `count`; 0 log 0 is 0. A group in which either family is zero
-    throughout has no distribution: it counts as 0 and gives no gradient.
+    Entries are normalised within their cell kind and group, `groups` (E,) out of `count`; 0 log 0 is 0. A group in
+    which either family is zero throughout has no distribution: it counts as 0 and gives no gradient.
     """
     kinds, _, operations = p.shape
     index = groups[None, :, None].expand(kinds, -1, operations).reshape(kinds, -1)

@@ -1,4 +1,4 @@
-"""The DARTS cell space: stacked normal and reduction cells of two inputs and four nodes (METHOD of Sun et al., 2022)."""
+"""The DARTS cell space: stacked normal and reduction cells of two inputs and four nodes (Liu et al., ICLR 2019)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""What the networks of all spaces share: a path chooses what runs, and parameters are known by the choice they serve."""
+"""What the networks of all spaces share: a path chooses what runs, parameters are known by the choice they serve."""
 
 from collections.abc import Iterable
 

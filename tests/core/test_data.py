@@ -274,3 +274,9 @@ def test_cuda_batches_never_wait_for_the_device():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert shapes == [(16, 3, 8, 8)] * 4
+
+
+def test_a_single_last_image_is_kept_where_no_batch_statistics_are_taken():
+    images = make_images(11)
+    assert len(everything(ImageSet(images, "cpu"))[1]) == 10
+    assert everything(ImageSet(images, "cpu"), drop_single=False)[1].tolist() == images.labels.tolist()
