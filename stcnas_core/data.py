@@ -55,7 +55,8 @@ class ImageSet:
         least 1), a left-right flip where the data set allows it, and the centre of a square of `cutout` pixels of a
         32-pixel image (scaled with S) that is blanked after normalisation; None augments nothing and cuts nothing.
         With `drop_single` a last batch of one image is dropped, because batch norm over a batch needs two, unless it
-        is the only batch or all are that small. Both generators together determine every batch; the global one is never drawn from.
+        is the only batch or all are that small. Both generators together determine every batch; the global one is
+        never drawn from.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, it must be at least 1")
