@@ -8,6 +8,7 @@ Nothing is unpickled but tensors and plain values (`weights_only`).
 import hashlib
 import io
 import json
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Checkpoints:
         marks = {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}
         first_at = self._first_start(marks[min(marks)]) if marks else None
         attempt = max(after, *marks, 0) + 1
-        note = json.dumps({"host": socket.gethostname(), "started_at": now.isoformat()}).encode()
+        note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": now.isoformat()}).encode()
         self.storage.replace(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
         return Start(attempt, first_at or now)
 

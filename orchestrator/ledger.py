@@ -151,7 +151,7 @@ class Ledger:
     def _decode(self, table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Table:
         """The wanted columns of one file, in the current schema; columns that an older version lacked are null."""
         try:
-            file = pq.ParquetFile(pa.BufferReader(data))
+            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
             present = set(file.schema_arrow.names)
             wanted = dict.fromkeys(["schema_version", "trial_id", *columns])
             read = file.read(columns=[name for name in wanted if name in present])
@@ -161,6 +161,8 @@ class Ledger:
                     f"{self.storage.uri}/{key} was written by a newer stcnas (schema {version}, this one knows up to "
                     f"{SCHEMA_VERSION}): upgrade stcnas to read it"
                 )
+            if version == SCHEMA_VERSION and (lacking := wanted.keys() - present):
+                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
             if set(read.column("trial_id").to_pylist()) - {key.split("/")[1].removesuffix(".parquet")}:
                 raise ValueError("it holds another trial than its name says")
             fields = [_SCHEMAS[table].field(name) for name in columns]
@@ -200,5 +202,6 @@ def _encode(table: str, rows: Sequence[Row]) -> bytes:
         use_dictionary=many,
         write_statistics=many,
         store_schema=False,
+        write_page_checksum=True,
     )
     return buffer.getvalue()

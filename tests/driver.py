@@ -1,0 +1,125 @@
+"""Runs `stcnas` as real processes and waits for what they do to a ledger."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "search": {
+        "space": "nasbench201",
+        "dataset": "digits",
+        "cells": 1,
+        "channels": 2,
+        "epochs": 2,
+        "batch_size": 32,
+        "train_images": 128,
+        "augment": False,
+    },
+    "seeds": [0, 1],
+    "retrain": {
+        "cells": 1,
+        "channels": 2,
+        "epochs": 2,
+        "batch_size": 32,
+        "train_images": 128,
+        "test_images": 64,
+        "cutout": 0,
+    },
+    "resources": {"search": {"cpus": 1, "gpus": 0}, "retrain": {"cpus": 1, "gpus": 0}},
+}
+"""Two searches and two retrainings."""
+
+
+def write_sweep(path: Path, **changes: Any) -> Path:
+    """Write TINY with some top-level keys changed, their mappings merged, None removing one."""
+    content = dict(TINY)
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if isinstance(value, dict) and key in content else value
+    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    return path
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
+    """Poll until `what()` is true and return it; fails the test after so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+class Driver:
+    """`stcnas` processes on one storage."""
+
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
+        self.started: list[psutil.Process] = []
+
+    def start(self, *arguments: str | Path, storage: str | Path | None = None) -> subprocess.Popen[str]:
+        """Start `stcnas ARGUMENTS --storage STORAGE` in a session of its own."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", *map(str, arguments), "--storage", str(storage or self.storage)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(psutil.Process(process.pid))
+        return process
+
+    def run(self, *arguments: str | Path, storage: str | Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        process = self.start(*arguments, storage=storage)
+        out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def json(self, *arguments: str | Path) -> dict[str, Any]:
+        """Run it with --json, which must succeed, and return what it printed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def records(self) -> dict[str, tuple[int, bytes]]:
+        """Time and content of each record, by trial id."""
+        files = (self.storage / "trials").glob("*.parquet")
+        return {file.stem: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the sessions that were started here and live."""
+        sessions = {process.pid for process in self.started}
+        return [process for process in psutil.process_iter() if _session(process) in sessions and _lives(process)]
+
+    def clean(self) -> None:
+        """End whatever is left."""
+        for process in self.processes():
+            process.kill()
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
