@@ -1,6 +1,7 @@
 """The graphs that a search space is made of: nodes, edges and candidate operations, without any tensor."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Topology:
     kept: int | None
     """Incoming edges that a derived cell keeps per node; None keeps every edge."""
 
-    @property
+    @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
         """All (node, source) pairs, in the order of the rows of alpha."""
         return tuple((node, source) for node in range(self.inputs, self.inputs + self.nodes) for source in range(node))
 
-    @property
+    @cached_property
     def edges_by_node(self) -> tuple[tuple[int, ...], ...]:
         """Indices into `edges` of the edges that enter each computed node."""
         groups: list[tuple[int, ...]] = []
