@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from analysis.formats import MISSING, Table, duration, interval, mean_std, memory, millions, published_value
-from analysis.published import METRICS, Value, accuracy
+from analysis.printed import METRICS, Value, accuracy
 from analysis.results import Results, Run
 from analysis.statistics import Summary, summarize
 
@@ -124,7 +124,7 @@ def _paper_columns(results: Results) -> list[tuple[str, str]]:
     if any(accuracy(row) for row in rows):
         present.add("test_accuracy")
     shown = ("test_accuracy", "valid_accuracy", "derived_accuracy", "kendall_tau", "memory", "gpu_days")
-    wanted = [metric for metric in METRICS if metric in present and (metric in shown or metric.startswith("lookup_"))]
+    wanted = [metric for metric in METRICS if metric in present and metric in {*shown, *results.lookups}]
     return [(metric, f"Paper: {METRICS[metric]}") for metric in wanted]
 
 

@@ -13,6 +13,7 @@ from analysis.results import Results, Run
 from analysis.statistics import summarize
 from analysis.style import GRID, MUTED, setting_colours
 from analysis.svg import Drawing, Sheet, draw, plain
+from stcnas_core.topology import DARTS
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ CURVES = (
     Curve("search", "alpha_accuracy", "Search: alpha steps, %"),
     Curve("search", "valid_accuracy", "Search: validation, %"),
     Curve("search", "derived_accuracy", "Search: derived cell, %"),
-    Curve("search", "skip_connects", "Search: skip_connects, normal cell"),
+    Curve("search", "skip_connects", "Search: skip_connect count"),
     Curve("retrain", "train_accuracy", "Retrain: training, %"),
     Curve("retrain", "test_accuracy", "Retrain: test, %"),
 )
@@ -129,12 +130,13 @@ def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]
 
 def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
     """Learning curves, (title, drawing) a quantity that was recorded: thin lines are trials, thick ones the means."""
+    darts = in_darts_space(results)
     panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve))]
     return tuple(
         (
             curve.title,
             draw(
-                lambda curve=curve, lines=lines: _curve(results.settings, curve, lines),
+                lambda curve=curve, lines=lines: _curve(results.settings, curve, lines, darts),
                 f"{prefix}-{curve.stage}-{curve.column}",
                 f"{curve.title}, over the epochs. {_ends(lines)}",
                 sheet,
@@ -142,6 +144,11 @@ def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str,
         )
         for curve, lines in panels
     )
+
+
+def in_darts_space(results: Results) -> bool:
+    """Whether every derived cell is a DARTS cell, of which the paper says how many skip_connects it holds (Fig. 8)."""
+    return all(run.genotype.topology is DARTS for run in results.runs if run.genotype is not None)
 
 
 def _ends(lines: dict[str, list[pd.Series]]) -> str:
@@ -171,7 +178,7 @@ def _series(rows: pd.DataFrame, column: str) -> pd.Series:
     return line.dropna().sort_index()
 
 
-def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Series]]) -> Figure:
+def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Series]], darts: bool) -> Figure:
     figure = Figure(figsize=(2.75, 1.95))
     axes = figure.add_axes((0.125, 0.2, 0.865, 0.76))
     colours = setting_colours(settings)
@@ -190,7 +197,8 @@ def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Serie
         top = max(2, *(int(line.max()) for series in lines.values() for line in series))
         axes.set_ylim(-0.2, top + 0.4)
         axes.set_yticks(range(top + 1))
-        axes.axhline(2, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        if darts:
+            axes.axhline(2, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
     else:
         _pad(axes, [float(value) for series in lines.values() for line in series for value in line], "y")
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.published import Value
+from analysis.printed import Value
 from analysis.statistics import Interval, Summary
 
 MISSING = "–"

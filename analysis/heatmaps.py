@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from analysis.style import GRID, HEAT, INK, MUTED, SURFACE, operation_colour
+from analysis.style import GRID, HEAT, INK, MUTED, operation_colour
 from analysis.svg import Drawing, Sheet, canvas, draw, place
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import DARTS, Topology
@@ -117,7 +117,7 @@ def _entry(axes: Axes, left: float, top: float, value: float | None, span: tuple
         ha="center",
         va="center",
         fontsize=7.4,
-        color=SURFACE if share > 0.52 else INK,
+        color=INK,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.published import PublishedTable, published
+from analysis.printed import PublishedTable
+from analysis.published import published
 from analysis.statistics import finite
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype, GenotypeError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from analysis.ablation import outcome
 from analysis.cells import draw_cell
-from analysis.figures import draw_curves, draw_points, draw_scatter
+from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_alpha_lines, draw_heat_map, value_range
 from analysis.provenance import ran
@@ -82,44 +82,21 @@ class Failure:
 
 def build(results: Results, sheet: Sheet) -> Figures:
     """Draw every figure that the records allow."""
-    searched, retrained = results.stage("search"), results.stage("retrain")
-    what, judged = outcome(results)
-    where = _ran_both(results)
-    points = draw_points(results, judged, what.capitalize(), "points", sheet)
-    number_of = sum(judged(run) is not None for run in results.runs)
-    curves = draw_curves(results, "curves", sheet)
     best = [run for setting in results.settings if (run := results.best(setting)) is not None]
     drawn = _draw_cells(results, best, sheet)
     everything, left_out = _distinct_cells(results, drawn)
+    alphas = (_alpha_view(results, run, f"alpha-{index}", sheet) for index, run in enumerate(best))
+    colours = setting_colours(results.settings)
     return Figures(
-        points=points
-        and Captioned(
-            points,
-            f"{what.capitalize()}, seed by seed",
-            f"A mark is a search (n = {number_of}), the upright bar a setting's mean, the band the 95% bootstrap "
-            f"interval of the mean. {where}",
-        ),
+        points=_points(results, sheet),
         scatters=_scatters(results, sheet),
-        curves=Panels(
-            "Learning curves",
-            curves,
-            f"Thin lines are trials (searches n = {len(searched)}, retrainings n = {len(retrained)}), thick lines the "
-            "means over a setting's seeds. Validation is on the half of the training images that trains alpha. The "
-            f"dashed line marks two skip_connects, which the paper's STC cells never exceed (Fig. 8). {where}",
-        )
-        if curves
-        else None,
+        curves=_curves(results, sheet),
         best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
         cells_left_out=left_out,
-        cells_caption=f"Derived after the last epoch. Search: {ran(searched, 'search')}.",
-        alphas=tuple(
-            view for index, run in enumerate(best) if (view := _alpha_view(results, run, f"alpha-{index}", sheet))
-        ),
-        settings_legend=tuple(
-            (setting, variable_of(colour), marker)
-            for setting, (colour, marker) in setting_colours(results.settings).items()
-        ),
+        cells_caption=f"Derived after the last epoch. Search: {ran(results.stage('search'), 'search')}.",
+        alphas=tuple(view for view in alphas if view is not None),
+        settings_legend=tuple((name, variable_of(colour), marker) for name, (colour, marker) in colours.items()),
         operations_legend=_operations(results),
     )
 
@@ -199,6 +176,34 @@ def _ran_both(results: Results) -> str:
     if results.retrains_planned:
         text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
     return text
+
+
+def _points(results: Results, sheet: Sheet) -> Captioned | None:
+    what, judged = outcome(results)
+    drawing = draw_points(results, judged, what.capitalize(), "points", sheet)
+    if drawing is None:
+        return None
+    n = sum(judged(run) is not None for run in results.runs)
+    caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band the 95% bootstrap interval of the mean."
+    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {_ran_both(results)}")
+
+
+def _curves(results: Results, sheet: Sheet) -> Panels | None:
+    panels = draw_curves(results, "curves", sheet)
+    if not panels:
+        return None
+    searched, retrained = len(results.stage("search")), len(results.stage("retrain"))
+    sentences = [
+        f"Thin lines are trials (searches n = {searched}, retrainings n = {retrained}), thick lines the means over a "
+        "setting's seeds.",
+        "Validation is on the half of the training images that trains alpha.",
+    ]
+    if in_darts_space(results):
+        sentences.append(
+            "skip_connects are counted in the normal cell; the dashed line is two, which the paper's STC cells never "
+            "exceed (Fig. 8)."
+        )
+    return Panels("Learning curves", panels, " ".join([*sentences, _ran_both(results)]))
 
 
 def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:

@@ -7,14 +7,15 @@ browser shows the same figure in the reader's light or dark scheme. Every light 
 from collections.abc import Sequence
 from typing import Any
 
-INK, MUTED, GRID, SURFACE, HEAT = "#1b1f24", "#5a6472", "#dfe3e8", "#fefefe", "#1f5fbf"
+INK, MUTED, GRID, SURFACE, HEAT = "#1b1f24", "#5a6472", "#dfe3e8", "#fefefe", "#5f9bf0"
 
 VARIABLES: dict[str, tuple[str, str]] = {
     "ink": (INK, "#e7eaee"),
     "muted": (MUTED, "#9aa5b3"),
     "grid": (GRID, "#333a44"),
     "surface": (SURFACE, "#171b21"),
-    "heat": (HEAT, "#7db2ff"),
+    # The ink is readable on every shade between surface and heat, in both schemes.
+    "heat": (HEAT, "#2a63c4"),
     # Settings: told apart by hue, lightness and marker.
     "s0": ("#0b62c4", "#6cb0ff"),
     "s1": ("#c2410c", "#ff9a62"),

@@ -2,7 +2,7 @@
 
 from analysis.ablation import outcome
 from analysis.formats import MISSING, Table, duration, fixed, interval, mean_std, memory, millions, published_value
-from analysis.published import METRICS, PublishedTable
+from analysis.printed import METRICS, PublishedTable
 from analysis.ranking import Ranking, rank_correlation
 from analysis.results import Record, Results, Run, number
 from analysis.statistics import SMALLEST_TESTED, Summary, holm, paired_difference, summarize
