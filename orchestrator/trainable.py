@@ -66,8 +66,12 @@ class _Attempt:
     notices: list[str] = field(default_factory=list)
 
     def row(self, **columns: Any) -> dict[str, Any]:
+        import torch
+
         return {
             **self.job.row(self.number),
+            # With the build, such as +cu130, which the package's metadata does not have.
+            "torch_version": str(torch.__version__),
             "started_at": self.started_at,
             "epochs_done": len(self.epochs),
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
