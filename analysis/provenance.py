@@ -97,11 +97,17 @@ def ran(records: Sequence[Record], stage: str) -> str:
         text["dataset"],
         f"{text['train_images']} training images at {text['resolution']}",
         f"{text['space']}, {text['method']}" if stage == "search" else "",
-        f"{text['cells']} cells, C={text['channels']}",
+        f"{text['cells']} {_cells(records)}, C={text['channels']}",
         f"{text['epochs']} epochs, batch {text['batch_size']}",
         devices,
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _cells(records: Iterable[Record]) -> str:
+    """NAS-Bench-201 counts cells by stage (N), and its genotypes alone begin with a bar."""
+    per_stage = [str(record.get("genotype") or "").startswith("|") for record in records]
+    return "cells a stage" if all(per_stage) else "cells"
 
 
 def _devices(records: Sequence[Record]) -> str:

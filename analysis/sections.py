@@ -184,7 +184,7 @@ def _points(results: Results, sheet: Sheet) -> Captioned | None:
     if drawing is None:
         return None
     n = sum(judged(run) is not None for run in results.runs)
-    caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band the 95% bootstrap interval of the mean."
+    caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band its 95% bootstrap interval."
     return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {_ran_both(results)}")
 
 
