@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.heatmaps import integer_epochs
+from analysis.alpha_lines import integer_epochs
 from analysis.results import Results, Run
 from analysis.statistics import summarize
 from analysis.style import GRID, MUTED, setting_colours
@@ -63,9 +63,9 @@ def _points(settings: Sequence[str], present: dict[str, list[tuple[int, float]]]
             ends = [summary.interval.low, summary.interval.high]
             axes.plot(ends, [row, row], color=colour, linewidth=5, alpha=0.22, solid_capstyle="butt")
         if summary.mean is not None:
-            axes.plot([summary.mean] * 2, [row - 0.3, row + 0.3], color=colour, linewidth=2)
+            axes.plot([summary.mean] * 2, [row - 0.36, row + 0.36], color=colour, linewidth=2)
         # Seeds side by side in height, in order, so that equal accuracies stay apart.
-        heights = row + (np.linspace(-0.16, 0.16, len(found)) if len(found) > 1 else np.zeros(len(found)))
+        heights = row + (np.linspace(-0.26, 0.26, len(found)) if len(found) > 1 else np.zeros(len(found)))
         axes.plot(
             [v for _, v in found],
             heights,

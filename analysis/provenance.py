@@ -61,8 +61,8 @@ def facts(results: Results) -> list[Fact]:
     lines = [
         Fact(
             name.capitalize(),
-            _texts(field, values_of(search, f"search_{field}")) if search else "",
-            _texts(field, values_of(retrain, f"retrain_{field}")) if retrain else "",
+            _fact(search, "search", field),
+            _fact(retrain, "retrain", field),
         )
         for field, name in _FIELDS.items()
         if field not in {"cutout", "auxiliary_weight", "drop_path"}
@@ -70,6 +70,11 @@ def facts(results: Results) -> list[Fact]:
     for column, name in (("data", "Data fingerprint"), ("device", "Device"), ("threads", "Threads"), ("host", "Host")):
         lines.append(Fact(name, _join(values_of(search, column)), _join(values_of(retrain, column))))
     return [line for line in lines if line.search or line.retrain]
+
+
+def _fact(records: Sequence[Record], stage: str, field: str) -> str:
+    column = f"{stage}_{field}"
+    return _texts(field, values_of(records, column)) if any(column in record for record in records) else ""
 
 
 def versions(results: Results) -> list[tuple[str, str]]:
@@ -83,7 +88,9 @@ def versions(results: Results) -> list[tuple[str, str]]:
         "ray_version": "Ray",
         "commit": "commit",
     }
-    found = [(name, _join(sorted(values_of(records, column), key=str))) for column, name in columns.items()]
+    values = {column: sorted((v for v in values_of(records, column) if v is not None), key=str) for column in columns}
+    values["commit"] = [str(commit)[:12] for commit in values["commit"]]
+    found = [(name, _join(values[column])) for column, name in columns.items()]
     return [(name, text) for name, text in found if text]
 
 
@@ -97,17 +104,18 @@ def ran(records: Sequence[Record], stage: str) -> str:
         text["dataset"],
         f"{text['train_images']} training images at {text['resolution']}",
         f"{text['space']}, {text['method']}" if stage == "search" else "",
-        f"{text['cells']} {_cells(records)}, C={text['channels']}",
+        f"{text['cells']} {_cells(records, stage)}, C={text['channels']}",
         f"{text['epochs']} epochs, batch {text['batch_size']}",
         devices,
     ]
     return "; ".join(part for part in parts if part)
 
 
-def _cells(records: Iterable[Record]) -> str:
+def _cells(records: Sequence[Record], stage: str) -> str:
     """NAS-Bench-201 counts cells by stage (N), and its genotypes alone begin with a bar."""
+    word = "cell" if values_of(records, f"{stage}_cells") == [1] else "cells"
     per_stage = [str(record.get("genotype") or "").startswith("|") for record in records]
-    return "cells a stage" if all(per_stage) else "cells"
+    return f"{word} a stage" if all(per_stage) else word
 
 
 def _devices(records: Sequence[Record]) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.ablation import outcome
+from analysis.alpha_lines import draw_alpha_lines
 from analysis.cells import draw_cell
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space
 from analysis.formats import duration, fixed, interval
-from analysis.heatmaps import draw_alpha_lines, draw_heat_map, value_range
+from analysis.heatmaps import draw_heat_map, value_range
 from analysis.provenance import ran
 from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
@@ -275,19 +276,22 @@ def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> Panels
     genotype = run.genotype
     epoch = int(rows["epoch"].max())
     last = rows[rows["epoch"] == epoch]
+    # NAS-Bench-201's `none` has alphas also where the search may not choose it; they would stretch the shading.
+    idle = frozenset({"none"}) if run.finished.get("search_sample_none") is False else frozenset()
     panels, ranges = [], []
     for kind in genotype.topology.kinds:
         part = last[last["cell"] == kind]
         label = f"{run.setting}, {kind} cell"
         panels.append(
-            (f"{kind.capitalize()} cell", draw_heat_map(part, genotype, kind, f"{prefix}-{kind}", label, sheet))
+            (f"{kind.capitalize()} cell", draw_heat_map(part, genotype, kind, idle, f"{prefix}-{kind}", label, sheet))
         )
-        low, high = value_range(part)
+        low, high = value_range(part[~part["operation"].isin(idle)])
         ranges.append(f"{kind} from {fixed(low)} to {fixed(high)}")
     panels.append(("Over the epochs", draw_alpha_lines(rows, genotype, f"{prefix}-lines", run.setting, sheet)))
     caption = (
         f"Alpha after epoch {epoch + 1}, shaded over its range ({'; '.join(ranges)}); framed entries were kept. Over "
         "the epochs, kept entries have their operation's colour and the others are grey. "
+        f"{'The operation none could not be chosen here. ' if idle and 'none' in genotype.topology.operations else ''}"
         f"n = 1 search (seed {run.seed}): {ran([run.finished], 'search')}."
     )
     return Panels(f"{run.setting}, seed {run.seed}", tuple(panels), caption)

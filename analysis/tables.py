@@ -3,7 +3,7 @@
 from analysis.ablation import outcome
 from analysis.formats import MISSING, Table, duration, fixed, interval, mean_std, memory, millions, published_value
 from analysis.printed import METRICS, PublishedTable
-from analysis.ranking import Ranking, rank_correlation
+from analysis.ranking import FEW, Ranking, rank_correlation
 from analysis.results import Record, Results, Run, number
 from analysis.statistics import SMALLEST_TESTED, Summary, holm, paired_difference, summarize
 
@@ -62,15 +62,24 @@ def paired(results: Results) -> Table | None:
 
 
 def rankings(results: Results) -> list[tuple[str, str, Ranking]]:
-    """Rank correlations of search with retrain accuracy: (setting or "all settings", accuracy of what, ranking)."""
+    """Rank correlations of search with retrain accuracy: (setting or "all settings", accuracy of what, ranking).
+
+    Beside all settings pooled, a setting is listed by itself if enough of its searches are retrained to say anything.
+    """
     found: list[tuple[str, str, Ranking]] = []
     groups: list[tuple[str, tuple[Run, ...]]] = [("all settings", results.runs)] if len(results.settings) > 1 else []
-    groups += [(setting, results.of(setting)) for setting in results.settings]
+    groups += [
+        (setting, results.of(setting)) for setting in results.settings if not groups or _enough(results, setting)
+    ]
     for name, runs in groups:
         for column, label in (("derived_accuracy", "derived cell"), ("valid_accuracy", "super-network")):
             pairs = [(run.search_value(column), run.test_accuracy) for run in runs]
             found.append((name, label, rank_correlation(pairs)))
     return found
+
+
+def _enough(results: Results, setting: str) -> bool:
+    return sum(run.test_accuracy is not None for run in results.of(setting)) >= FEW
 
 
 def ranking_table(results: Results) -> Table | None:
@@ -106,6 +115,13 @@ def ranking_table(results: Results) -> Table | None:
         }
         for name, label, ranking in found
     )
+    notes = [
+        "Positive: what looked better in the search was better after retraining.",
+        f"Intervals: 95% percentile bootstrap over searches (5,000 resamples), from n = {FEW} on; resamples without "
+        "two distinct values on both sides are left out, and no interval is given where they are the majority.",
+    ]
+    if len(results.settings) > 1 and not all(_enough(results, setting) for setting in results.settings):
+        notes.append(f"Settings with fewer than {FEW} retrained searches are in the pooled rows alone.")
     return Table(
         "ranking",
         "Rank correlation of accuracy in search (validation half) with test accuracy after retraining.",
@@ -113,11 +129,7 @@ def ranking_table(results: Results) -> Table | None:
         tuple(rows),
         frozenset(columns[2:]),
         records,
-        (
-            "Positive: what looked better in the search was better after retraining.",
-            "Intervals: 95% percentile bootstrap over searches (5,000 resamples), from n = 5 on; resamples without two "
-            "distinct values on both sides are left out, and no interval is given where they are the majority.",
-        ),
+        tuple(notes),
     )
 
 
@@ -125,9 +137,11 @@ def cost(results: Results) -> Table:
     """Device time and peak memory by setting and stage, over finished trials."""
     rows, records = [], []
     shared = False
+    retrained = 0
     for setting in results.settings:
         runs = results.of(setting)
         distinct = {record["trial_id"]: record for run in runs for record in run.retrains}
+        retrained += len(distinct)
         stages: list[tuple[str, list[Record]]] = [("search", [run.finished for run in runs if run.finished])]
         if results.retrains_planned:
             stages.append(("retrain", list(distinct.values())))
@@ -168,7 +182,7 @@ def cost(results: Results) -> Table:
     notes = ["Device time is over all attempts, without reading data. GB and MB are powers of ten."]
     if shared:
         notes.append("* Other trials ran on the same device at that time, so this time is no clean cost.")
-    if results.retrains_planned:
+    if retrained > len({record["trial_id"] for run in results.runs for record in run.retrains}):
         notes.append("A cell that several settings found is retrained once and counted in each of them.")
     return Table(
         "cost", "Cost by setting and stage.", columns, tuple(rows), frozenset(columns[2:]), tuple(records), tuple(notes)

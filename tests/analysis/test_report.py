@@ -214,6 +214,15 @@ def test_alphas_that_are_not_finite_are_shown_as_missing(tmp_path):
     assert "Architecture parameters" in _write(ledger, tmp_path)["index.html"].read_text(encoding="utf-8")
 
 
+def test_none_that_cannot_be_chosen_does_not_stretch_the_shading(tmp_path):
+    ledger = make_ledger(space="nasbench201", epochs=1, seeds=(0,), settings=("a",), paper=None)
+    for row in ledger.alpha_rows:
+        row["alpha"] = 0.01 if row["operation"] == "none" else 0.7
+    html = _write(ledger, tmp_path)["index.html"].read_text(encoding="utf-8")
+    assert "normal from 0.70 to 0.70" in html
+    assert "The operation none could not be chosen here." in html
+
+
 def test_given_command_is_the_one_to_reproduce_with(tmp_path):
     command = "stcnas run sweeps/table7.yaml --profile smoke --storage s3://a/b"
     html = _write(make_ledger(missing=8), tmp_path, command=command)["index.html"].read_text(encoding="utf-8")

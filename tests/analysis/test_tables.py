@@ -100,13 +100,23 @@ def test_one_setting_has_nothing_to_be_compared_with():
 
 
 def test_ranking_is_pooled_and_by_setting_with_the_papers_tau():
-    _, results = _results(settings=("depth-consistent", "no-depth"), paper="fig-5")
+    _, results = _results(settings=("depth-consistent", "no-depth"), seeds=tuple(range(8)), paper="fig-5")
     table = ranking_table(results)
     assert table is not None
     assert [row[0] for row in table.rows[::2]] == ["all settings", "depth-consistent", "no-depth"]
-    assert _column(table, "n") == ["8", "8", "4", "4", "4", "4"]
+    assert _column(table, "n") == ["16", "16", "8", "8", "8", "8"]
     assert _column(table, "Paper: τ")[2:] == ["0.64", "0.64", "–", "–"]
     assert ranking_table(_results(retrain=False)[1]) is None
+
+
+def test_settings_with_few_searches_are_ranked_in_the_pool_alone():
+    table = ranking_table(_results()[1])
+    assert table is not None
+    assert [row[0] for row in table.rows] == ["all settings"] * 2
+    assert any("in the pooled rows alone" in note for note in table.notes)
+    alone = ranking_table(_results(settings=("a",), seeds=(0, 1))[1])
+    assert alone is not None
+    assert [row[0] for row in alone.rows] == ["a"] * 2
 
 
 def test_cost_marks_shared_devices():
@@ -182,6 +192,7 @@ def test_what_was_run_is_said_in_one_line():
     assert ran([], "search") == "no search has finished"
     named = {fact.name: (fact.search, fact.retrain) for fact in facts(results)}
     assert named["Cells"] == ("3", "4")
+    assert named["Test images"] == ("", "all")
     assert named["Data fingerprint"] == ("digits@scikit-learn", "digits@scikit-learn")
 
 
