@@ -60,26 +60,76 @@ class Cell(nn.Module):
         chosen: Sequence[Choice],
         scales: Sequence[Tensor | None],
         drop_path: DropPath | None = None,
-    ) -> list[Tensor]:
-        """Node states, given ones first; each computed node is the sum of the chosen operations that enter it."""
-        topology = self.topology
-        states: list[Tensor | None] = [*inputs, *[None] * topology.nodes]
-        activated: dict[int, Tensor] = {}
+        *,
+        owned: bool = False,
+    ) -> "States":
+        """Run the chosen operations; each computed node is the sum of those that enter it.
+
+        `owned` says that nothing but this cell needs the inputs, so that they may be overwritten.
+        """
+        edges = self.topology.edges
+        kept = {edges[edge][1] for edge, k in chosen if not getattr(self._operations.get((edge, k)), "activated", True)}
+        states = States(inputs, self.topology.nodes, kept, owned=owned)
         for choice, scale in zip(chosen, scales, strict=True):
             operation = self._operations.get(choice)
-            if operation is None:
+            node, source = edges[choice[0]]
+            if operation is None or states.empty(source):
                 continue
-            node, source = topology.edges[choice[0]]
-            x = states[source]
-            if x is None:
-                continue
-            if operation.activated:
-                if source not in activated:
-                    activated[source] = F.relu(x)
-                x = activated[source]
-            output = operation(x, scale)
+            output = operation(states.activated(source) if operation.activated else states.plain(source), scale)
             if drop_path is not None and not isinstance(operation, operations.Identity):
                 output = drop_path(output)
-            previous = states[node]
-            states[node] = output if previous is None else previous + output
-        return [torch.zeros_like(inputs[0]) if state is None else state for state in states]
+            states.add(node, output, fresh=scale is not None or not isinstance(operation, operations.Identity))
+        return states
+
+
+class States:
+    """The nodes of one cell while it runs: sums that grow in place, and one ReLU per node, in place where that is safe.
+
+    Safe means that the tensor is this cell's own and that no operation reads it before the ReLU (`kept` are the nodes
+    that one reads so): pooling saves its input, and a skip without a scale hands it on as it is. What is added up is
+    always the output of a norm, a pooling or a product, none of which saves its output for the backward pass.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], nodes: int, kept: set[int], *, owned: bool) -> None:
+        self._plain: list[Tensor | None] = [*inputs, *[None] * nodes]
+        self._given = len(inputs)
+        self._activated: dict[int, Tensor] = {}
+        self._own = set(range(len(inputs))) if owned else set()
+        self._kept = kept
+        self._like = inputs[0]
+
+    def empty(self, node: int) -> bool:
+        """Whether nothing has been added to a computed node."""
+        return self._plain[node] is None and node not in self._activated
+
+    def plain(self, node: int) -> Tensor:
+        """The node before the ReLU; zeros where nothing enters it."""
+        state = self._plain[node]
+        return torch.zeros_like(self._like) if state is None else state
+
+    def activated(self, node: int) -> Tensor:
+        """max(node, 0), computed once."""
+        if node not in self._activated:
+            overwrite = node in self._own and node not in self._kept
+            self._activated[node] = F.relu(self.plain(node), inplace=overwrite)
+        return self._activated[node]
+
+    def add(self, node: int, output: Tensor, *, fresh: bool) -> None:
+        """Add an operation's output to a node; `fresh` says that no other name refers to it."""
+        previous = self._plain[node]
+        if previous is None:
+            total = output
+        elif fresh:
+            total = output.add_(previous)
+        elif node in self._own:
+            total = previous.add_(output)
+        else:
+            total = previous + output
+        self._plain[node] = total
+        if fresh or previous is not None:
+            self._own.add(node)
+
+    def outputs(self, *, activated: bool) -> list[Tensor]:
+        """All computed nodes, before or after the ReLU."""
+        nodes = range(self._given, len(self._plain))
+        return [self.activated(node) if activated else self.plain(node) for node in nodes]

@@ -82,12 +82,12 @@ class FactorizedReduce(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, *, searching: bool) -> None:
         super().__init__()
-        self.even = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.even = nn.Conv2d(c_in, c_out // 2, 1, bias=False)
+        self.odd = nn.Conv2d(c_in, c_out - c_out // 2, 1, bias=False)
         self.norm = BatchNorm(c_out, searching=searching)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1), scale)
+        return self.norm(torch.cat([self.even(x[:, :, ::2, ::2]), self.odd(x[:, :, 1::2, 1::2])], dim=1), scale)
 
 
 class Identity(nn.Module):

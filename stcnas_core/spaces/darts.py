@@ -40,7 +40,11 @@ class DartsSpace:
 
 
 class DartsCell(nn.Module):
-    """Preprocessing of the two inputs, then the graph; the output concatenates the four nodes."""
+    """Preprocessing of the two inputs, then the graph; the output concatenates the four nodes.
+
+    A cell's output is read through a ReLU by whoever comes next but the classifier, so the ReLU is taken here, per
+    node, where the cell's own operations have often taken it already.
+    """
 
     def __init__(
         self,
@@ -68,9 +72,12 @@ class DartsCell(nn.Module):
         chosen: tuple[Choice, ...],
         scales: list[Tensor | None],
         drop_path: DropPath | None,
+        *,
+        activated: bool,
     ) -> Tensor:
-        inputs = (self.preprocess0(F.relu(s0)), self.preprocess1(F.relu(s1)))
-        return torch.cat(self.cell(inputs, chosen, scales, drop_path)[DARTS.inputs :], dim=1)
+        """(B, 4 C, H, W) of two activated inputs; before the ReLU with `activated` false."""
+        states = self.cell((self.preprocess0(s0), self.preprocess1(s1)), chosen, scales, drop_path, owned=True)
+        return torch.cat(states.outputs(activated=activated), dim=1)
 
 
 class DartsNetwork(CellNetwork):
@@ -86,7 +93,7 @@ class DartsNetwork(CellNetwork):
             self.stem0 = nn.Sequential(
                 nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width, track_running_stats=track)
             )
-            self.stem1 = nn.Identity()
+            self.stem1 = None
         elif stem == "imagenet":
             width = channels
             half = channels // 2
@@ -98,7 +105,6 @@ class DartsNetwork(CellNetwork):
                 nn.BatchNorm2d(channels, track_running_stats=track),
             )
             self.stem1 = nn.Sequential(
-                nn.ReLU(),
                 nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(channels, track_running_stats=track),
             )
@@ -137,11 +143,13 @@ class DartsNetwork(CellNetwork):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Logits (B, classes) of images (B, 3, H, W); with an auxiliary head and in training, those of both heads."""
         chosen, scales = self.resolve(path)
-        s0 = self.stem0(images)
-        s1 = self.stem1(s0)
+        s0 = F.relu(self.stem0(images), inplace=True)
+        s1 = s0 if self.stem1 is None else F.relu(self.stem1(s0), inplace=True)
         side = None
+        last = len(self.cells) - 1
         for position, (kind, cell) in enumerate(zip(self.kinds, self.cells, strict=True)):
-            s0, s1 = s1, cell(s0, s1, chosen[kind], scales[kind], drop_path)
+            # The auxiliary head begins with a ReLU too, so what it reads may be activated.
+            s0, s1 = s1, cell(s0, s1, chosen[kind], scales[kind], drop_path, activated=position < last)
             if position == self.auxiliary_at and self.auxiliary is not None and self.training:
                 side = self.auxiliary(s1)
         logits = self.classifier(s1.mean(dim=(2, 3)))

@@ -94,9 +94,9 @@ def test_scaling_by_the_norms_gain_is_scaling_the_output() -> None:
     weights = torch.full((1, 6, 5), 0.37, dtype=torch.float64)
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
     cell = supernet.cells[0]
-    plain = cell((x,), chosen[0], [None] * 3)
-    scaled = cell((x,), chosen[0], list(weights[0, 0, :3]))
-    for one, other in zip(plain[1:], scaled[1:], strict=True):
+    plain = cell((x,), chosen[0], [None] * 3).outputs(activated=False)
+    scaled = cell((x,), chosen[0], list(weights[0, 0, :3])).outputs(activated=False)
+    for one, other in zip(plain, scaled, strict=True):
         torch.testing.assert_close(other, 0.37 * one)
 
 
