@@ -21,7 +21,7 @@ from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.randomness import initialisation, stream
 from stcnas_core.schedules import cosine, progress
-from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
+from stcnas_core.training import Tally, default_device, keep_freed_memory, peak_memory, restore_checked
 
 __all__ = ["Retrain", "RetrainConfig", "RetrainEpoch"]
 
@@ -51,6 +51,7 @@ class Retrain:
     def __init__(self, config: RetrainConfig, *, data_path: str | None = None, device: str | None = None) -> None:
         self.config = config
         self.device = device or default_device()
+        keep_freed_memory()
         self.genotype = Genotype.parse(config.genotype)
         train = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
         test = datasets.read(config.dataset, "test", path=data_path, limit=config.test_images)

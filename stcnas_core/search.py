@@ -24,7 +24,7 @@ from stcnas_core.methods.base import Sample
 from stcnas_core.path import Choices, Path
 from stcnas_core.randomness import initialisation, stream
 from stcnas_core.schedules import Ramp, cosine, progress
-from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
+from stcnas_core.training import Tally, default_device, keep_freed_memory, peak_memory, restore_checked
 
 __all__ = ["Search", "SearchConfig", "SearchEpoch"]
 
@@ -60,6 +60,7 @@ class Search:
     def __init__(self, config: SearchConfig, *, data_path: str | None = None, device: str | None = None) -> None:
         self.config = config
         self.device = device or default_device()
+        keep_freed_memory()
         images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
         self.data = ImageSet(images, self.device, config.resolution)
         order = torch.randperm(len(images.labels), generator=stream(config.seed, "halves"))
