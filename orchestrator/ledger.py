@@ -130,7 +130,7 @@ class Ledger:
 
     def _frame(self, table: str) -> "pd.DataFrame":
         keys = [_key(table, trial_id) for trial_id in self._names(table)]
-        return self._read(table, keys, _SCHEMAS[table].names).to_pandas()
+        return self._read(table, keys, _SCHEMAS[table].names).to_pandas(use_threads=False)
 
     def _names(self, table: str) -> list[str]:
         """Ids in a table's file names; names with a dot are not trials'."""
@@ -154,7 +154,8 @@ class Ledger:
             file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
             present = set(file.schema_arrow.names)
             wanted = dict.fromkeys(["schema_version", "trial_id", *columns])
-            read = file.read(columns=[name for name in wanted if name in present])
+            # A thread of Arrow's pool that lets go of a Python buffer while the interpreter ends aborts the process.
+            read = file.read(columns=[name for name in wanted if name in present], use_threads=False)
             version = max(read.column("schema_version").to_pylist(), default=SCHEMA_VERSION)
             if version > SCHEMA_VERSION:
                 raise DamagedError(

@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -87,6 +88,8 @@ def _cluster(address: str | None) -> Iterator[None]:
             f"--address {address}: a Ray client connection cannot run a sweep; give host:port of the head node "
             "(port 6379), or submit the same command as a Ray job"
         )
+    if address is not None:
+        _check_reachable(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
     logging.getLogger("ray").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {
         "log_to_driver": False,
@@ -108,6 +111,22 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray tries for minutes to reach what is not there; a connection says it at once."""
+    host, _, port = address.rpartition(":")
+    if not address:
+        return
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InputError(f"--address {address}: must be host:port of the head node (port 6379), or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise InputError(
+            f"--address {address}: nothing answers there ({error.strerror or error}); give host:port of the head node "
+            "(port 6379) of a cluster that runs"
+        ) from None
 
 
 def _demands(run: Run, nodes: list[dict[str, float]]) -> Demands:

@@ -1,5 +1,6 @@
 """Runs `stcnas` as real processes and waits for what they do to a ledger."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -65,7 +66,7 @@ class Driver:
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
-        self.started: list[psutil.Process] = []
+        self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str | Path, storage: str | Path | None = None) -> subprocess.Popen[str]:
         """Start `stcnas ARGUMENTS --storage STORAGE` in a session of its own."""
@@ -80,7 +81,7 @@ class Driver:
             text=True,
             start_new_session=True,
         )
-        self.started.append(psutil.Process(process.pid))
+        self.started.append(process)
         return process
 
     def run(self, *arguments: str | Path, storage: str | Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -107,8 +108,11 @@ class Driver:
 
     def clean(self) -> None:
         """End whatever is left."""
-        for process in self.processes():
-            process.kill()
+        for left in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+        for process in self.started:
+            process.communicate()
 
 
 def _session(process: psutil.Process) -> int | None:

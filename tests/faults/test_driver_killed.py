@@ -1,0 +1,89 @@
+"""The driver is killed or told to stop in the middle; the same command goes on, and nothing runs twice."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from driver import Driver, wait_for, write_sweep
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    return write_sweep(tmp_path / "s.yaml", search={"epochs": 12}, seeds=[0, 1, 2])
+
+
+def records_of(driver: Driver, process: subprocess.Popen[str], least: int) -> dict[str, tuple[int, bytes]]:
+    """The records as soon as there are so many, which must be before the run ends."""
+    wait_for(lambda: len(driver.records()) >= least or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    return driver.records()
+
+
+def check_complete(driver: Driver, sweep: Path, kept: dict[str, tuple[int, bytes]]) -> None:
+    """Every planned trial is recorded once, and what was finished before is untouched and was started once."""
+    status = driver.json("status", sweep)
+    trials = pd.read_parquet(driver.storage / "trials")
+    assert status["missing"] == status["failed"] == 0
+    assert sorted(trials["trial_id"]) == sorted(row["id"] for row in status["trials"])
+    assert (trials["state"] == "finished").all()
+    after = driver.records()
+    assert {name: after[name] for name in kept} == kept
+    assert (trials.set_index("trial_id").loc[list(kept), "attempt"] == 1).all()
+    for table in ("epochs", "alphas"):
+        assert not pd.read_parquet(driver.storage / table).duplicated(["trial_id", "epoch"]).all()
+    assert len(pd.read_parquet(driver.storage / "epochs")) == trials["epochs_done"].sum()
+
+
+def test_killed_driver_loses_and_repeats_nothing(driver: Driver, sweep: Path, tmp_path: Path) -> None:
+    process = driver.start("run", sweep)
+    kept = records_of(driver, process, least=2)
+    process.kill()
+    process.communicate()
+    kept |= driver.records()
+
+    again = driver.run("run", sweep)
+    assert again.returncode == 0, again.stderr
+    assert f"{len(kept)} done" in again.stdout.splitlines()[0]
+    check_complete(driver, sweep, kept)
+
+    before = driver.records()
+    third = driver.run("run", sweep)
+    assert third.returncode == 0
+    assert "all" in third.stdout.splitlines()[1]
+    assert driver.records() == before
+
+    inline = Driver(tmp_path / "inline")
+    assert inline.run("run", sweep, "--backend", "inline").returncode == 0
+    same = ["trial_id", "genotype", "valid_accuracy", "test_accuracy", "epochs_done"]
+    left, right = (
+        pd.read_parquet(storage / "trials")[same].sort_values("trial_id", ignore_index=True)
+        for storage in (driver.storage, inline.storage)
+    )
+    pd.testing.assert_frame_equal(left, right)
+    wait_for(lambda: not driver.processes())
+
+
+@pytest.mark.parametrize(
+    ("backend", "number"), [("ray", signal.SIGINT), ("ray", signal.SIGTERM), ("inline", signal.SIGINT)]
+)
+def test_told_to_stop_it_stops_cleanly(driver: Driver, sweep: Path, backend: str, number: signal.Signals) -> None:
+    process = driver.start("run", sweep, "--backend", backend)
+    kept = records_of(driver, process, least=1)
+    # As a terminal does, to all of its foreground processes; a batch system tells the driver alone.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert "Traceback" not in err
+    assert "go on with: stcnas run" in out.splitlines()[-1]
+    wait_for(lambda: not driver.processes(), seconds=20)
+    kept |= driver.records()
+    again = driver.run("run", sweep, "--backend", "inline", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["missing"] == 0
+    check_complete(driver, sweep, kept)
