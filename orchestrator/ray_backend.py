@@ -13,6 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 # Read by Ray and Tune when they are imported or started, hence before them.
@@ -38,6 +39,7 @@ from orchestrator import preflight
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Stage, Trial
+from orchestrator.progress import named
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
@@ -90,7 +92,9 @@ def _cluster(address: str | None) -> Iterator[None]:
         )
     if address is not None:
         _check_reachable(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    # What goes wrong is told from what trials report; Ray's and Tune's own words repeat it at length.
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     quiet: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
@@ -107,10 +111,12 @@ def _cluster(address: str | None) -> Iterator[None]:
             f"cannot use Ray at {where}: {reason}; a cluster that asks for a token needs RAY_AUTH_MODE=token and its "
             "RAY_AUTH_TOKEN in the environment, `--backend inline` needs no cluster"
         ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    # Ray prints what its nodes say to standard output, which may be read by a program.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
@@ -178,7 +184,17 @@ def _work(config: dict[str, Any]) -> None:
         tune.report({"broken": traceback.format_exc()})
 
 
-class _Door(Searcher):
+class _Unkept:
+    """Stays what it is: Tune pickles what it is given in order to restore it, and nothing here is ever restored."""
+
+    def __reduce__(self) -> Any:
+        return object, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class _Door(_Unkept, Searcher):
     """Hands the frontier's trials to Tune as they become ready."""
 
     def __init__(self, run: Run, demands: Demands, shared: dict[Stage, bool]) -> None:
@@ -204,7 +220,7 @@ class _Door(Searcher):
         """Nothing: the ledger is the state."""
 
 
-class _Listener(tune.Callback):
+class _Listener(_Unkept, tune.Callback):
     """Hears what trials report, in the driver."""
 
     def __init__(self, run: Run, door: _Door, interruption: Interruption) -> None:
@@ -231,10 +247,14 @@ class _Listener(tune.Callback):
             said = json.loads(result["progress"])
             self._guarded(trial, Progress(**{**said, "notices": tuple(said["notices"])}))
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.run.reporter.say(f"note: {named(self._given(trial)[0])}: its process or node died, it starts again")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         mine, job = self._given(trial)
-        text = str(trial.get_error() or "its process died")
-        summary = f"the trial's process or node died {RESTARTS + 1} times; the last time:\n{text.strip()}"
+        file = Path(trial.error_file or "")
+        said = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else "no error text"
+        summary = f"{said}\nthe trial's process or node died {RESTARTS + 1} times"
         try:
             self.run.lost(job, mine, summary)
         except InputError as error:

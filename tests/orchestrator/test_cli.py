@@ -12,6 +12,11 @@ import pytest
 from driver import ROOT, Driver, write_sweep
 
 from orchestrator import cli
+from orchestrator.job import Job
+from orchestrator.ledger import Ledger
+from orchestrator.plan import make_plan
+from orchestrator.spec import load_sweep
+from orchestrator.storage import LocalStorage
 from stcnas_core.genotype import Genotype
 from stcnas_core.search import Search, SearchConfig
 
@@ -177,6 +182,26 @@ def test_plan_and_status_and_a_finished_run_import_neither_torch_nor_ray(
         )
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "set() 0"
+
+
+@pytest.mark.slow
+def test_a_finished_sweep_of_a_thousand_trials_answers_in_two_seconds(at: list[str], tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s.yaml", seeds=list(range(500)))
+    plan = make_plan(load_sweep(sweep))
+    ledger = Ledger(LocalStorage(tmp_path / "results"))
+    operations = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+    for number, search in enumerate(plan.searches):
+        a, b, c, d = (operations[number // 5**place % 5] for place in range(4))
+        cell = f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|none~1|none~2|"
+        for trial in (search, *plan.retrainings(search, cell)):
+            ledger.record({**Job.of(plan, trial, "", 0, False).row(1), "state": "finished", "genotype": cell})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "orchestrator", "run", str(sweep), *at]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "all 1000 trials are done" in done.stdout
+    # Processor time, since the machine may be busy.
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 2.0
 
 
 @pytest.mark.parametrize(

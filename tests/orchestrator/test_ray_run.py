@@ -44,6 +44,8 @@ def test_a_killed_worker_and_a_diverging_trial(driver: Driver, tmp_path: Path) -
     assert process.returncode == 3, err
     assert "DivergedError" in out
     assert err == ""
+    assert "its process or node died, it starts again" in out
+    assert "raylet" not in out
 
     found = trials(driver.storage)
     assert found["trial_id"].is_unique

@@ -1,0 +1,84 @@
+"""What both backends share, and the inline one."""
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from driver import write_sweep
+
+from orchestrator.checkpoints import Checkpoints
+from orchestrator.frontier import Frontier
+from orchestrator.interruption import Interrupted, Interruption
+from orchestrator.ledger import Ledger
+from orchestrator.plan import make_plan
+from orchestrator.progress import Lines, Tracker
+from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.spec import load_sweep
+from orchestrator.storage import LocalStorage
+from stcnas_core.search import Search
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def run(tmp_path: Path, out: io.StringIO) -> Run:
+    plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", search={"epochs": 3})))
+    ledger = Ledger(LocalStorage(tmp_path / "results"))
+    tracker = Tracker(plan.trials({}), lambda trial: epochs_of(plan, trial), time.monotonic)
+    return Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, out))
+
+
+def test_runs_searches_and_then_their_retrainings(run: Run, out: io.StringIO) -> None:
+    run_inline(run, Interruption())
+    trials = run.plan.trials(run.ledger.genotypes(search.id for search in run.plan.searches))
+    assert set(run.ledger.states(trial.id for trial in trials).values()) == {"done"}
+    lines = out.getvalue().splitlines()
+    assert len(lines) == len(trials)
+    assert lines[0].startswith("[1/4] search default, seed 0: finished, 3 epochs, ")
+    assert lines[-1].startswith(f"[{len(trials)}/{len(trials)}] ")
+
+
+def test_an_interruption_keeps_finished_epochs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Search.run_epoch
+
+    def interrupted(self: Search) -> object:
+        if self.epoch == 2:
+            raise Interrupted
+        return real(self)
+
+    monkeypatch.setattr(Search, "run_epoch", interrupted)
+    with pytest.raises(Interrupted):
+        run_inline(run, Interruption())
+    assert run.ledger.ids() == set()
+    assert Checkpoints(run.ledger.storage).epochs() == {run.plan.searches[0].id: 2}
+
+
+def test_a_trial_that_was_given_up_is_a_record_and_its_retrainings_do_not_wait(run: Run, out: io.StringIO) -> None:
+    trial = run.frontier.take()
+    assert trial is not None
+    run.reporter.begin(trial)
+    checkpoints = Checkpoints(run.ledger.storage)
+    for _ in range(4):
+        checkpoints.start(trial.id)
+    checkpoints.save(trial.id, 2, {})
+    run.lost(run.job(trial, 0, False), trial, "The actor died\nits process died 4 times")
+    row = run.ledger.trials().iloc[0]
+    assert (row["trial_id"], row["state"], row["error_kind"]) == (trial.id, "failed", "lost")
+    assert (row["attempt"], row["epochs_done"]) == (4, 2)
+    assert checkpoints.epochs() == {trial.id: 2}
+    assert out.getvalue().startswith("[1/4] search default, seed 0: failed: its process died 4 times")
+    assert run.frontier.take() == run.plan.searches[1]
+    assert run.frontier.take() is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "given"), [("auto", 0, 0), ("auto", 8, 1), (0.25, 1, 0.25), (0.25, 0, 0.25), (0, 4, 0)]
+)
+def test_gpus(run: Run, tmp_path: Path, wanted: str | float, available: float, given: float) -> None:
+    sweep = write_sweep(tmp_path / "g.yaml", resources={"search": {"gpus": wanted}})
+    run.plan = make_plan(load_sweep(sweep))
+    assert run.gpus("search", available) == given
