@@ -46,7 +46,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a sweep consists of, what is done, and what is left."""
-    overview = _examine(sweep, storage, profile, overrides)
+    overview = _examine(sweep, storage, profile, overrides, reading=True)
     if as_json:
         _print_json(overview.as_plan())
         return
@@ -64,7 +64,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show how far a sweep is, also while it runs or after it died."""
-    overview = _examine(sweep, storage, profile, overrides)
+    overview = _examine(sweep, storage, profile, overrides, reading=True)
     if as_json:
         _print_json(overview.as_status())
         return
@@ -120,15 +120,22 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a sweep, also of a half-done one: HTML, and tables as CSV, Markdown and LaTeX."""
-    overview = _examine(sweep, storage, profile, overrides)
+    overview = _examine(sweep, storage, profile, overrides, reading=True)
     from analysis.report import write_report
+    from orchestrator.session import command_line
     from orchestrator.storage import LocalStorage
 
     ledger = overview.ledger
     root = ledger.storage.root if isinstance(ledger.storage, LocalStorage) else Path("results")
     folder = out or root / "report" / overview.plan.sweep.name
     paths = write_report(
-        overview.plan.sweep, overview.listed(), ledger.trials(), ledger.epochs(), ledger.alphas(), folder
+        overview.plan.sweep,
+        overview.listed(),
+        ledger.trials(),
+        ledger.epochs(),
+        ledger.alphas(),
+        folder,
+        command=command_line("run", sweep, storage, profile, overrides or ()),
     )
     if as_json:
         _print_json({name: str(path) for name, path in paths.items()})
@@ -187,15 +194,20 @@ def fetch(
     typer.echo(f"{dataset}: {'nothing to fetch' if folder is None else folder}")
 
 
-def _examine(sweep: Path, storage: str, profile: str | None, overrides: list[str] | None) -> "Overview":
+def _examine(
+    sweep: Path, storage: str, profile: str | None, overrides: list[str] | None, *, reading: bool = False
+) -> "Overview":
+    """The sweep beside its ledger; `reading` verbs work where the images are not, by what the records say of them."""
     from orchestrator.ledger import Ledger
-    from orchestrator.overview import examine
+    from orchestrator.overview import examine, recorded_fingerprint
     from orchestrator.plan import make_plan
     from orchestrator.spec import load_sweep
     from orchestrator.storage import open_storage
 
-    planned = make_plan(load_sweep(sweep, profile=profile, overrides=overrides or ()))
-    return examine(planned, Ledger(open_storage(storage)))
+    loaded = load_sweep(sweep, profile=profile, overrides=overrides or ())
+    ledger = Ledger(open_storage(storage))
+    known = recorded_fingerprint(ledger, lambda notice: typer.echo(notice, err=True)) if reading else None
+    return examine(make_plan(loaded, known), ledger)
 
 
 def _print_json(value: Any) -> None:

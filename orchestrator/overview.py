@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.identity import Stage, canonical_config
 from orchestrator.ledger import Ledger, State
-from orchestrator.plan import Plan, Trial
+from orchestrator.plan import Fingerprint, Plan, Trial
 from orchestrator.spec import ANY_GENOTYPE
 from stcnas_core.config import SearchConfig
+from stcnas_core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -103,38 +104,61 @@ def examine(plan: Plan, ledger: Ledger) -> Overview:
     return Overview(plan, ledger, trials, ledger.states(trial.id for trial in trials), genotypes)
 
 
+def recorded_fingerprint(ledger: Ledger, notice: Callable[[str], None]) -> Fingerprint:
+    """A `fingerprint` for verbs that only read: where the images are not, what the ledger's records say they were."""
+    from stcnas_core.datasets import fingerprint
+
+    def known(dataset: str, path: str | None) -> str:
+        try:
+            return fingerprint(dataset, path)
+        except InputError:
+            rows = ledger.rows(ledger.ids(), ["data"])
+            recorded = {row["data"] for row in rows if str(row["data"]).startswith(f"{dataset}@")}
+            if len(recorded) != 1:
+                raise
+            (only,) = recorded
+            notice(f"{dataset} cannot be read here; its images are taken to be the recorded ones, {only}")
+            return only
+
+    return known
+
+
 def estimate(plan: Plan, ledger: Ledger, missing: Sequence[Trial]) -> tuple[float | None, str | None]:
     """Device hours that missing trials will take, and what that rests on; None where some stage has no record.
 
-    The median over finished trials that differ in seed and cell alone, else the stage's median per epoch.
+    The median over finished trials that differ in seed and cell alone, else over those of the same method, data and
+    size, per epoch: other sizes say nothing about this one.
     """
     if not missing:
         return 0.0, None
     alike: defaultdict[str, list[float]] = defaultdict(list)
     per_epoch: defaultdict[str, list[float]] = defaultdict(list)
-    for row in ledger.rows(ledger.ids(), ["state", "stage", "config", "device_seconds", "epochs_done"]):
+    for row in ledger.rows(ledger.ids(), ["state", "config", "device_seconds", "epochs_done"]):
         if row["state"] == "finished" and row["device_seconds"] is not None:
             alike[_apart_from_seed(row["config"])].append(row["device_seconds"])
-            per_epoch[row["stage"]].append(row["device_seconds"] / max(1, row["epochs_done"]))
+            per_epoch[_size(row["config"])].append(row["device_seconds"] / max(1, row["epochs_done"]))
     known = {name: median(values) for name, values in alike.items()}
-    rates = {stage: median(values) for stage, values in per_epoch.items()}
+    rates = {size: median(values) for size, values in per_epoch.items()}
     spaces = {search.id: search.config.space for search in plan.searches if isinstance(search.config, SearchConfig)}
     seconds, scaled = 0.0, False
-    likenesses: dict[tuple[str, str, str | None], tuple[str, int]] = {}
+    likenesses: dict[tuple[str, str, str | None], tuple[str, str, int]] = {}
     for trial in missing:
         # Trials of one setting and stage differ in seed and cell alone.
         group = (trial.stage, trial.setting, trial.data)
         if group not in likenesses:
             config = trial.config or plan.sweep.retraining(ANY_GENOTYPE[spaces[trial.parent or ""]])
-            likenesses[group] = (_apart_from_seed(canonical_config(trial.stage, config, trial.data)), config.epochs)
-        likeness, epochs = likenesses[group]
+            canonical = canonical_config(trial.stage, config, trial.data)
+            likenesses[group] = (_apart_from_seed(canonical), _size(canonical), config.epochs)
+        likeness, size, epochs = likenesses[group]
         if likeness in known:
             seconds += known[likeness]
-        elif trial.stage in rates:
-            seconds, scaled = seconds + rates[trial.stage] * epochs, True
+        elif size in rates:
+            seconds, scaled = seconds + rates[size] * epochs, True
         else:
             return None, None
-    basis = "the stage's finished trials, scaled by epochs" if scaled else "finished trials of the same configuration"
+    basis = (
+        "finished trials of the same size, scaled by epochs" if scaled else "finished trials of the same configuration"
+    )
     return seconds / 3600, basis
 
 
@@ -143,6 +167,28 @@ def _apart_from_seed(config: str) -> str:
     content = json.loads(config)
     fields = {name: value for name, value in content["config"].items() if name not in ("seed", "genotype")}
     return json.dumps({**content, "config": fields}, sort_keys=True)
+
+
+_SIZE = (
+    "method",
+    "space",
+    "train_images",
+    "resolution",
+    "cells",
+    "channels",
+    "batch_size",
+    "precision",
+    "cell_consistency",
+)
+"""Fields that decide what an epoch costs."""
+
+
+def _size(config: str) -> str:
+    """What an epoch's cost depends on, of a canonical configuration: stage, data, space, method and sizes."""
+    content = json.loads(config)
+    fields = content["config"]
+    size = {name: fields.get(name) for name in _SIZE}
+    return json.dumps([content["stage"], content["data"], str(fields.get("genotype"))[:1], size], sort_keys=True)
 
 
 def by_setting(overview: Overview) -> dict[tuple[str, Stage], Counter[State]]:

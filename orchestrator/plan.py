@@ -1,7 +1,7 @@
 """From a sweep to its trials: what is to be computed, under which id, in which order."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.feasible import check_retraining
@@ -11,6 +11,8 @@ from orchestrator.spec import ANY_GENOTYPE, Sweep
 from stcnas_core.config import RetrainConfig, SearchConfig
 
 __all__ = ["Plan", "Stage", "Trial", "canonical_config", "make_plan", "trial_id"]
+
+Fingerprint = Callable[[str, str | None], str]
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,15 @@ class Plan:
         return self._known[genotype]
 
 
-def make_plan(sweep: Sweep) -> Plan:
+def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
     """Expand a sweep into its trials; reads the data sets' fingerprints, computes and writes nothing.
 
+    `fingerprint(dataset, path)` says which images a data set is; `datasets.fingerprint`, which reads them, by default.
     Raises InputError for settings that cannot run, that are the same search or that an axis does not change, and for
     data that is missing or cannot be read.
     """
-    from stcnas_core.datasets import fingerprint
+    if fingerprint is None:
+        from stcnas_core.datasets import fingerprint
 
     settings = expand(sweep)
     for space in dict.fromkeys(setting.config.space for setting in settings):

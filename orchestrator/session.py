@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -29,10 +30,17 @@ class Options:
 
     def command(self, verb: str, *more: str) -> str:
         """A command line of another verb on the same sweep."""
-        parts = ["stcnas", verb, str(self.sweep), "--storage", self.storage]
-        parts += ["--profile", self.profile] if self.profile else []
-        parts += [part for override in self.overrides for part in ("--set", override)]
-        return shlex.join([*parts, *more])
+        return command_line(verb, self.sweep, self.storage, self.profile, self.overrides, *more)
+
+
+def command_line(
+    verb: str, sweep: Path, storage: str, profile: str | None, overrides: Sequence[str], *more: str
+) -> str:
+    """The command that does `verb` on a sweep, to be copied into a shell."""
+    parts = ["stcnas", verb, str(sweep), "--storage", storage]
+    parts += ["--profile", profile] if profile else []
+    parts += [part for override in overrides for part in ("--set", override)]
+    return shlex.join([*parts, *more])
 
 
 def run(overview: Overview, options: Options, out: TextIO) -> int:

@@ -1,5 +1,6 @@
 """The command line: verbs, exit codes, JSON, and what it does not import."""
 
+import io
 import json
 import resource
 import subprocess
@@ -7,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from driver import ROOT, Driver, write_sweep
+from PIL import Image
 
 from orchestrator import cli
 from orchestrator.job import Job
@@ -247,7 +250,7 @@ def test_a_damaged_record_is_named(stcnas: Any, at: list[str], sweep: Path, tmp_
 def test_an_unforeseen_error_is_a_traceback_and_exit_1(sweep: Path, tmp_path: Path) -> None:
     program = (
         "import sys, orchestrator.plan; from orchestrator import cli\n"
-        "def broken(sweep): raise RuntimeError('unforeseen')\n"
+        "def broken(*_): raise RuntimeError('unforeseen')\n"
         f"orchestrator.plan.make_plan = broken; sys.argv = ['stcnas', 'plan', {str(sweep)!r}]; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -298,3 +301,47 @@ def test_data_fetch_of_what_is_built_in(stcnas: Any, tmp_path: Path) -> None:
     assert code == 0
     assert out.strip() == "digits: nothing to fetch"
     assert stcnas("data", "fetch", "imagenet", "--path", tmp_path)[0] == 2
+
+
+def test_reading_verbs_work_where_the_images_are_not(stcnas: Any, at: list[str], tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 64), ("test", 20)):
+        pixels = generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+        rows = [{"image": _png(image), "label": index % 4} for index, image in enumerate(pixels)]
+        pd.DataFrame(rows).to_parquet(images / f"{split}.parquet")
+    small = {"dataset": "parquet", "train_images": None, "batch_size": 16}
+    whole = {"train_images": None, "test_images": None}
+    sweep = write_sweep(tmp_path / "own.yaml", search=small, retrain=whole, data={"path": str(images)})
+    assert stcnas("run", sweep, *at, "--backend", "inline")[0] == 0
+    images.rename(tmp_path / "elsewhere")
+    for verb in ("plan", "status", "report"):
+        code, _, err = stcnas(verb, sweep, *at)
+        assert code == 0
+        assert "parquet cannot be read here; its images are taken to be the recorded ones, parquet@" in err
+    assert json.loads(stcnas("plan", sweep, *at, "--json")[1])["missing"] == 0
+    assert stcnas("run", sweep, *at, "--backend", "inline")[0] == 2, "what computes needs the images"
+    assert stcnas("plan", sweep, "--storage", str(tmp_path / "empty"))[0] == 2
+
+
+def _png(pixels: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_the_report_says_how_to_make_it_again(stcnas: Any, at: list[str], sweep: Path, tmp_path: Path) -> None:
+    override = ["--set", "seeds=[0]"]
+    assert stcnas("run", sweep, *at, *override, "--backend", "inline")[0] == 0
+    assert stcnas("report", sweep, *at, *override, "--out", str(tmp_path / "out"))[0] == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"stcnas run {sweep} --storage {at[1]} --set" in page
+
+
+def test_other_sizes_give_no_estimate(stcnas: Any, at: list[str], sweep: Path) -> None:
+    assert stcnas("run", sweep, *at, "--backend", "inline")[0] == 0
+    more = json.loads(stcnas("plan", sweep, *at, "--json", "--set", "search.epochs=4", "--set", "retrain.epochs=4")[1])
+    assert more["estimate_basis"] == "finished trials of the same size, scaled by epochs"
+    wider = json.loads(stcnas("plan", sweep, *at, "--json", "--set", "search.channels=16")[1])
+    assert wider["estimate_device_hours"] is None
