@@ -46,7 +46,7 @@ class SearchEpoch:
     valid_accuracy: float | None
     derived_accuracy: float | None
     genotype: str
-    skip_connects: int
+    skip_connects: int | None
     device_seconds: float
 
 
@@ -146,7 +146,8 @@ class Search:
             valid_accuracy=valid,
             derived_accuracy=derived,
             genotype=genotype.canonical_text(),
-            skip_connects=genotype.count("skip_connect")["normal"],
+            # While no alpha has moved, the derived cell is a tie and says nothing.
+            skip_connects=None if warmup else genotype.count("skip_connect")["normal"],
             device_seconds=time.perf_counter() - started,
         )
 

@@ -161,6 +161,7 @@ def test_warm_up_moves_no_alpha() -> None:
     epochs = [search.run_epoch() for _ in range(2)]
     assert torch.equal(search.method.alpha, start)
     assert [epoch.alpha_loss for epoch in epochs] == [None, None]
+    assert [epoch.skip_connects for epoch in epochs] == [None, None]
     search.run_epoch()
     assert not torch.equal(search.method.alpha, start)
 
