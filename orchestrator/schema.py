@@ -54,6 +54,7 @@ TRIALS = pa.schema(
         ("params", pa.int64()),  # of the derived network: search at the search's size, retrain as trained, no auxiliary
         ("macs", pa.int64()),  # multiply-adds for one image, convolution and linear
         ("device_seconds", pa.float64()),  # over all attempts, without reading data
+        ("step_seconds", pa.float64()),  # of a training step without evaluation: median over epochs of an epoch's mean
         ("peak_memory_bytes", pa.int64()),  # CUDA: allocator's peak; CPU: resident peak of the process
         ("epochs_done", pa.int64()),
         ("attempt", pa.int64()),  # 1 for the first; how many times this trial was started
@@ -99,6 +100,7 @@ EPOCHS = pa.schema(
         ("test_accuracy", pa.float64()),
         ("genotype", pa.string()),  # derived after this epoch
         ("skip_connects", pa.int64()),  # in the normal cell (Fig. 8)
+        ("step_seconds", pa.float64()),  # mean over the epoch's training steps, its evaluation left out
         ("device_seconds", pa.float64()),
     ]
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.checkpoints import Checkpoints
@@ -75,6 +76,7 @@ class _Attempt:
             "started_at": self.started_at,
             "epochs_done": len(self.epochs),
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
+            "step_seconds": median(row["step_seconds"] for row in self.epochs) if self.epochs else None,
             "peak_memory_bytes": self.peak_memory or None,
             "device": _device_name(self.job),
             **columns,

@@ -38,6 +38,7 @@ class RetrainEpoch:
     lr: float
     test_loss: float | None
     test_accuracy: float | None
+    step_seconds: float
     device_seconds: float
 
 
@@ -96,7 +97,9 @@ class Retrain:
         tally = Tally(self.device)
 
         self.model.train()
+        steps = 0
         for x, y in self._batches():
+            steps += 1
             with torch.autocast(self.device, torch.bfloat16, enabled=config.precision == "bf16"):
                 output = self.model(x, drop_path=drop_path)
             logits, side = output if isinstance(output, tuple) else (output, None)
@@ -109,6 +112,7 @@ class Retrain:
             tally.add(loss, y, logits)
 
         measured = tally.result()
+        step_seconds = (time.perf_counter() - started) / steps
         if not all(map(math.isfinite, measured)):
             raise DivergedError(
                 f"the training diverged in epoch {epoch}: loss {measured[0]}; "
@@ -125,6 +129,7 @@ class Retrain:
             lr=lr,
             test_loss=None if tested is None else tested[0],
             test_accuracy=None if tested is None else tested[1],
+            step_seconds=step_seconds,
             device_seconds=time.perf_counter() - started,
         )
 

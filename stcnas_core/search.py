@@ -47,6 +47,7 @@ class SearchEpoch:
     derived_accuracy: float | None
     genotype: str
     skip_connects: int | None
+    step_seconds: float
     device_seconds: float
 
 
@@ -112,7 +113,9 @@ class Search:
         train, alpha = Tally(self.device), Tally(self.device)
 
         self.model.train()
+        steps = 0
         for (x, y), (valid_x, valid_y) in zip(self._batches("train"), self._batches("valid"), strict=True):
+            steps += 1
             sample = self.method.uniform(draws) if warmup else self.method.sample(noise, draws)
             if not warmup:
                 alpha.add(*self._alpha_step(sample, valid_x, valid_y, js_lambda))
@@ -121,6 +124,7 @@ class Search:
             train.add(*self._weight_step(sample, x, y, plain=warmup))
 
         measured, sampled = train.result(), alpha.result()
+        step_seconds = (time.perf_counter() - started) / steps
         if not all(map(math.isfinite, (*measured, *sampled))) or not bool(self.method.alpha.isfinite().all()):
             raise DivergedError(
                 f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
@@ -148,6 +152,7 @@ class Search:
             genotype=genotype.canonical_text(),
             # While no alpha has moved, the derived cell is a tie and says nothing.
             skip_connects=None if warmup else genotype.count("skip_connect")["normal"],
+            step_seconds=step_seconds,
             device_seconds=time.perf_counter() - started,
         )
 

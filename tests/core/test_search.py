@@ -69,7 +69,7 @@ def assert_equal(one: Any, other: Any) -> None:
 
 def measured(epoch: Any) -> dict[str, Any]:
     """An epoch's record without its duration."""
-    return {name: value for name, value in vars(epoch).items() if name != "device_seconds"}
+    return {name: value for name, value in vars(epoch).items() if name not in ("device_seconds", "step_seconds")}
 
 
 def disturb() -> None:

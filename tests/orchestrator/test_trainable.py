@@ -42,7 +42,7 @@ def run(job: Job) -> Progress:
 
 
 def comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.drop(columns="device_seconds")
+    return frame.drop(columns=["device_seconds", "step_seconds"])
 
 
 def test_a_job_travels_as_plain_values(plan: Plan, ledger: Ledger) -> None:
@@ -73,12 +73,17 @@ def test_records_a_search_and_its_retraining(plan: Plan, ledger: Ledger) -> None
     assert (trained["parent"], trained["retrain_seed"], trained["retrain_epochs"]) == (search.id, 0, 2)
     assert pd.isna(trained["search_epochs"])
     assert 0 <= trained["test_accuracy"] <= 100
+    assert 0 < trained["step_seconds"] * 4 * 2 < trained["device_seconds"]
     assert trained["params"] > 0
     assert trained["macs"] > trained["params"]
 
     epochs = ledger.epochs().query("trial_id == @search.id")
     assert epochs["epoch"].tolist() == [0, 1, 2, 3]
     assert epochs["device_seconds"].sum() == pytest.approx(found["device_seconds"])
+    # Two steps an epoch: 64 images of each half, 32 a batch.
+    assert (epochs["step_seconds"] > 0).all()
+    assert found["step_seconds"] == pytest.approx(epochs["step_seconds"].median())
+    assert (epochs["step_seconds"] * 2 < epochs["device_seconds"]).all()
     assert epochs["genotype"].iloc[-1] == found["genotype"]
     alphas = ledger.alphas()
     assert alphas["epoch"].max() == 3
