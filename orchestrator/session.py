@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TextIO
 
 from orchestrator import preflight
+from orchestrator.checkpoints import Checkpoints
 from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.overview import Overview, examine
+from orchestrator.plan import Trial
 from orchestrator.progress import Tracker, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
 
@@ -52,6 +54,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
         return _conclude(overview, options, out)
     for warning in preflight.check_storage(overview.ledger.storage):
         print(f"warning: {warning}", file=out)
+    _clear_leftovers(overview)
     started = time.monotonic()
     try:
         with Interruption() as interruption:
@@ -84,7 +87,15 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
         run_ray(state, interruption, options.address)
 
 
-def _reachable(overview: Overview) -> list:
+def _clear_leftovers(overview: Overview) -> None:
+    """Checkpoints of trials whose worker was killed after the record and before it could remove them."""
+    checkpoints = Checkpoints(overview.ledger.storage)
+    for trial_id in checkpoints.epochs():
+        if overview.states.get(trial_id) == "done":
+            checkpoints.delete(trial_id)
+
+
+def _reachable(overview: Overview) -> list[Trial]:
     """Missing trials whose search, if they wait for one, has not failed."""
     failed = {trial.id for trial in overview.trials if overview.states[trial.id] == "failed"}
     return [trial for trial in overview.missing if trial.config is not None or trial.parent not in failed]

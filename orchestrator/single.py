@@ -19,7 +19,6 @@ from stcnas_core.errors import InputError
 def configuration(overrides: Sequence[str]) -> SearchConfig:
     """A search from `field=value` texts, checked as a sweep file is; raises InputError."""
     source = Source.of(parse("name: search\nsearch: {}\n", "search"), "search")
-    seed = 0
     for text in overrides:
         key, _, value = text.partition("=")
         if key.strip() == "seed":
@@ -30,8 +29,7 @@ def configuration(overrides: Sequence[str]) -> SearchConfig:
         sweep = Sweep.model_validate(source.content)
     except ValidationError as error:
         raise as_input_error(error, source) from None
-    seed = sweep.seeds[0]
-    config = dataclasses.replace(sweep.base, seed=seed)
+    config = dataclasses.replace(sweep.base, seed=sweep.seeds[0])
     check_search(config)
     return config
 

@@ -15,6 +15,7 @@ from driver import ROOT, Driver, write_sweep
 from PIL import Image
 
 from orchestrator import cli
+from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.plan import make_plan
@@ -108,6 +109,8 @@ def test_more_seeds_run_the_new_ones_alone_and_cost_is_estimated(
     sweep = write_sweep(tmp_path / "s.yaml", retrain=None)
     assert stcnas("run", sweep, *at, "--backend", "inline")[0] == 0
     before = driver.records()
+    leftover = Checkpoints(LocalStorage(tmp_path / "results"))
+    leftover.save(next(iter(before)), 2, {})
     _, out, _ = stcnas("plan", sweep, *at, "--set", "seeds=[0, 1, 2]", "--json")
     planned = json.loads(out)
     assert [planned[key] for key in COUNTS] == [3, 2, 0, 1]
@@ -122,6 +125,7 @@ def test_more_seeds_run_the_new_ones_alone_and_cost_is_estimated(
     after = driver.records()
     assert len(after) == 3
     assert {name: after[name] for name in before} == before
+    assert leftover.epochs() == {}
 
 
 def test_dry_run_is_plan(stcnas: Any, at: list[str], sweep: Path, tmp_path: Path) -> None:
@@ -157,9 +161,6 @@ def test_a_failed_trial_is_a_record_the_others_finish_and_it_can_be_retried(
 
 
 def test_status_tells_what_was_begun(stcnas: Any, at: list[str], sweep: Path, tmp_path: Path) -> None:
-    from orchestrator.checkpoints import Checkpoints
-    from orchestrator.storage import LocalStorage
-
     name = json.loads(stcnas("plan", sweep, *at, "--json")[1])["trials"][0]["id"]
     checkpoints = Checkpoints(LocalStorage(tmp_path / "results"))
     checkpoints.start(name)
