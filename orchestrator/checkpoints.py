@@ -84,7 +84,9 @@ class Checkpoints:
         """Epochs done of each trial that was started and has no record yet, or had none when it was killed."""
         done: dict[str, int] = {}
         for key in self.storage.keys("checkpoints"):
-            _, trial_id, name = key.split("/", 2)
+            if key.count("/") != 2:  # foreign; `verify` lists it
+                continue
+            _, trial_id, name = key.split("/")
             epoch = _number(key) if name.endswith(".ckpt") else 0
             done[trial_id] = max(done.get(trial_id, 0), epoch)
         return done

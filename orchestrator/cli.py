@@ -12,13 +12,13 @@ from stcnas_core.errors import InputError
 if TYPE_CHECKING:
     from orchestrator.overview import Overview
 
-BUG, BAD_INPUT, FAILED_TRIALS, INTERRUPTED = 1, 2, 3, 4
+BUG, BAD_INPUT, FAILED_TRIALS, INTERRUPTED, CHECK_FAILED = 1, 2, 3, 4, 5
 """Exit codes other than 0, which is: all that was asked for is done."""
 
 app = typer.Typer(
     name="stcnas",
     help="Sweeps of STC-NAS architecture searches on Ray Tune, recorded in Parquet. "
-    "Exit codes: 0 complete, 1 bug, 2 bad input, 3 finished with failed trials, 4 interrupted.",
+    "Exit codes: 0 complete, 1 bug, 2 bad input, 3 finished with failed trials, 4 interrupted, 5 a check failed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -142,6 +142,21 @@ def report(
         return
     for path in paths.values():
         typer.echo(path)
+
+
+@app.command()
+def collect(storage: StorageUri = "results", as_json: AsJson = False) -> None:
+    """Compact the files of finished trials into few; can be stopped, repeated, and run beside sweeps."""
+    from orchestrator.collect import collect as compact
+    from orchestrator.ledger import Ledger
+    from orchestrator.storage import open_storage
+
+    tables = compact(Ledger(open_storage(storage)))
+    if as_json:
+        _print_json({done.table: {"moved": done.moved, "written": done.written} for done in tables})
+        return
+    for done in tables:
+        typer.echo(f"{done.table}: {done.moved} files went into {done.written} of {done.collected} collected files")
 
 
 @app.command()

@@ -2,48 +2,44 @@
 
 `epochs/<id>.parquet` and `alphas/<id>.parquet` are written first; `trials/<id>.parquet`, created only if absent, is
 the commit. A failed attempt also leaves `failures/<id>/<attempt>.parquet`, written before a failed record is, so that
-names alone tell which records may be failed ones.
+names alone tell which records may be failed ones. `collect` moves rows of finished trials into `<table>/collected/`,
+where a row appears before its own file goes: whoever looks for the own file first and in the collected ones afterwards
+never misses it, and one that is in several files counts once.
 """
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from orchestrator.schema import SCHEMA_VERSION, TABLES
-from orchestrator.storage import Storage, StorageError
+from orchestrator.records import (
+    COLLECTED,
+    SCHEMAS,
+    DamagedError,
+    Row,
+    check,
+    decode,
+    encode,
+    id_of,
+    is_collected,
+    key_of,
+)
+from orchestrator.schema import FAILURES
+from orchestrator.storage import Storage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["DamagedError", "Ledger", "Row", "State"]
+
 State = Literal["done", "failed", "missing"]
-Row = Mapping[str, Any]
 
-FAILURES = pa.schema(
-    [
-        ("schema_version", pa.int32()),
-        ("trial_id", pa.string()),
-        ("sweep", pa.string()),
-        ("stage", pa.string()),
-        ("setting", pa.string()),
-        ("seed", pa.int64()),
-        ("retrain_seed", pa.int64()),
-        ("attempt", pa.int64()),
-        ("epochs_done", pa.int64()),
-        ("error_kind", pa.string()),
-        ("error", pa.string()),
-        ("device", pa.string()),
-        ("host", pa.string()),
-        ("finished_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-_SCHEMAS = {**TABLES, "failures": FAILURES}
+_FEW = 16
+"""Up to so many files are asked for by name; for more it is cheaper to list the folder first."""
 
-
-class DamagedError(StorageError):
-    """A file of the ledger is not what this version of stcnas wrote there; the message names it."""
+_ids_by_key: dict[str, frozenset[str]] = {}
+"""The trials of collected files, by key: a file's name is its content's digest, so this never grows stale."""
 
 
 class Ledger:
@@ -54,7 +50,7 @@ class Ledger:
 
     def has(self, trial_id: str) -> bool:
         """Whether a trial has a record, finished or failed."""
-        return self.storage.read(_key("trials", trial_id)) is not None
+        return self.storage.read(key_of("trials", trial_id)) is not None or trial_id in self._collected_ids()
 
     def record(self, trial: Row, epochs: Sequence[Row] = (), alphas: Sequence[Row] = ()) -> bool:
         """Commit a trial with its rows of the other tables; False, and nothing changed, where it has a record.
@@ -67,28 +63,34 @@ class Ledger:
         if trial["state"] == "failed":
             self.record_failure(trial)
         for table, rows in (("epochs", epochs), ("alphas", alphas)):
-            key = _key(table, trial_id)
+            key = key_of(table, trial_id)
             # What a writer that was killed before its commit left there gives way: it described the same trial.
             if rows:
-                self.storage.replace(key, _encode(table, rows))
+                self.storage.replace(key, encode(table, rows))
             else:
                 self.storage.delete(key)
-        return self.storage.create(_key("trials", trial_id), _encode("trials", [trial]))
+        if not self.storage.create(key_of("trials", trial_id), encode("trials", [trial])):
+            return False
+        if trial_id in self._collected_ids():
+            # Between the look above and the commit another writer's record was committed and collected.
+            self.storage.delete(key_of("trials", trial_id))
+            return False
+        return True
 
     def record_failure(self, trial: Row) -> None:
         """Note a failed attempt of a trial, whether or not it is its last; `trial` is a row of the trials table."""
         row = {name: trial.get(name) for name in FAILURES.names}
         key = f"failures/{trial['trial_id']}/{trial['attempt']}.parquet"
-        self.storage.replace(key, _encode("failures", [row]))
+        self.storage.replace(key, encode("failures", [row]))
 
     def forget(self, trial_id: str) -> None:
-        """Take back a trial's record, so that it can run again; its failures stay."""
+        """Take back a trial's own files, so that it can run again; its failures, and collected rows, stay."""
         for table in ("trials", "epochs", "alphas"):
-            self.storage.delete(_key(table, trial_id))
+            self.storage.delete(key_of(table, trial_id))
 
     def ids(self) -> set[str]:
-        """Ids of all recorded trials, from file names alone."""
-        return set(self._names("trials"))
+        """Ids of all recorded trials, from names, and from collected files that were not read yet."""
+        return self.names("trials") | self._collected_ids()
 
     def attempts_failed(self, trial_id: str) -> int:
         """The number of the last failed attempt of a trial, 0 where none failed."""
@@ -97,24 +99,36 @@ class Ledger:
         return max((int(number) for number in numbers if number.isdigit()), default=0)
 
     def states(self, ids: Iterable[str]) -> dict[str, State]:
-        """What became of each trial, opening only records of trials that have failed at least once."""
+        """What became of each trial; each record is found whole, those of trials that failed once are opened.
+
+        Raises DamagedError where a record is there and not whole: it is neither done nor to be run again.
+        """
         ids = list(ids)
-        recorded = self.ids()
-        suspects = {key.split("/")[1] for key in self.storage.keys("failures")} & recorded & set(ids)
-        failed = {row["trial_id"] for row in self.rows(suspects, ["trial_id", "state"]) if row["state"] == "failed"}
+        suspects = {key.split("/")[1] for key in self.storage.keys("failures")}
+        keys = [key_of("trials", trial_id) for trial_id in sorted(self.names("trials") & set(ids))]
+        recorded: set[str] = set()
+        for key, data in zip(keys, self.storage.read_many(keys), strict=True):
+            if data is not None:
+                check(self.storage.uri, key, data)
+                recorded.add(id_of(key) or "")
+        done = self._collected_ids()
+        columns = ["trial_id", "state"]
+        failed = {
+            row["trial_id"] for row in self.rows((suspects & recorded) - done, columns) if row["state"] == "failed"
+        }
+        done |= recorded - failed
         return {
-            trial_id: "missing" if trial_id not in recorded else "failed" if trial_id in failed else "done"
-            for trial_id in ids
+            trial_id: "done" if trial_id in done else "failed" if trial_id in failed else "missing" for trial_id in ids
         }
 
     def genotypes(self, ids: Iterable[str]) -> dict[str, str]:
         """Canonical text of the genotype of each finished trial among `ids`."""
-        rows = self.rows(set(ids) & self.ids(), ["trial_id", "state", "genotype"])
+        rows = self.rows(ids, ["trial_id", "state", "genotype"])
         return {row["trial_id"]: row["genotype"] for row in rows if row["state"] == "finished"}
 
     def rows(self, ids: Iterable[str], columns: Sequence[str]) -> list[dict[str, Any]]:
-        """Some columns of the records of trials that have one, sorted by id, as plain dictionaries."""
-        return self._read("trials", [_key("trials", trial_id) for trial_id in sorted(ids)], columns).to_pylist()
+        """Some columns of the records of those trials that have one, sorted by id, as plain dictionaries."""
+        return self._read("trials", columns, set(ids)).to_pylist()
 
     def trials(self) -> "pd.DataFrame":
         """All records, one row a trial, with all columns of `schema.TRIALS`."""
@@ -128,81 +142,103 @@ class Ledger:
         """Architecture parameters of all searches at some of their epochs, the last always, as `schema.ALPHAS`."""
         return self._frame("alphas")
 
-    def _frame(self, table: str) -> "pd.DataFrame":
-        keys = [_key(table, trial_id) for trial_id in self._names(table)]
-        return self._read(table, keys, _SCHEMAS[table].names).to_pandas(use_threads=False)
-
-    def _names(self, table: str) -> list[str]:
-        """Ids in a table's file names; names with a dot are not trials'."""
-        names = [key.split("/", 1)[1] for key in self.storage.keys(table) if key.endswith(".parquet")]
-        stems = [name.removesuffix(".parquet") for name in names]
-        return [stem for stem in stems if "." not in stem and "/" not in stem]
-
-    def _read(self, table: str, keys: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        schema = pa.schema([_SCHEMAS[table].field(name) for name in columns])
-        parts: list[pa.Table] = []
-        for key, data in zip(keys, self.storage.read_many(keys), strict=True):
-            if data is not None:
-                parts.append(self._decode(table, key, data, columns))
-        if not parts:
-            return schema.empty_table()
-        return pa.concat_tables(parts)
-
-    def _decode(self, table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Table:
-        """The wanted columns of one file, in the current schema; columns that an older version lacked are null."""
-        try:
-            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            present = set(file.schema_arrow.names)
-            wanted = dict.fromkeys(["schema_version", "trial_id", *columns])
-            # A thread of Arrow's pool that lets go of a Python buffer while the interpreter ends aborts the process.
-            read = file.read(columns=[name for name in wanted if name in present], use_threads=False)
-            version = max(read.column("schema_version").to_pylist(), default=SCHEMA_VERSION)
-            if version > SCHEMA_VERSION:
+    def names(self, table: str) -> set[str]:
+        """Ids of the trials that have a file of their own in a table; a Parquet file of another name is an error."""
+        keys = [key for key in self.storage.keys(table) if key.endswith(".parquet")]
+        for key in keys:
+            if id_of(key) is None and not is_collected(key):
                 raise DamagedError(
-                    f"{self.storage.uri}/{key} was written by a newer stcnas (schema {version}, this one knows up to "
-                    f"{SCHEMA_VERSION}): upgrade stcnas to read it"
+                    f"{self.storage.uri}/{shown(key)} is no file of stcnas: move it away, or see "
+                    f"`stcnas verify --storage {self.storage.uri}`, which does so with --move-aside"
                 )
-            if version == SCHEMA_VERSION and (lacking := wanted.keys() - present):
-                raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
-            if set(read.column("trial_id").to_pylist()) - {key.split("/")[1].removesuffix(".parquet")}:
-                raise ValueError("it holds another trial than its name says")
-            fields = [_SCHEMAS[table].field(name) for name in columns]
-            arrays = [
-                read.column(field.name).cast(field.type) if field.name in present else pa.nulls(len(read), field.type)
-                for field in fields
-            ]
-            return pa.table(arrays, schema=pa.schema(fields))
-        except StorageError:
-            raise
-        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise DamagedError(
-                f"{self.storage.uri}/{key} is damaged ({reason}): move it away and run the sweep again, "
-                "which runs that trial again"
-            ) from None
+        return {trial_id for key in keys if (trial_id := id_of(key)) is not None}
+
+    def collected(self, table: str) -> list[str]:
+        """Keys of a table's collected files."""
+        return [key for key in self.storage.keys(f"{table}/{COLLECTED}") if is_collected(key)]
+
+    def ids_in(self, key: str, data: bytes) -> frozenset[str]:
+        """The trials that a collected file has rows of; raises DamagedError where it is not whole."""
+        if key not in _ids_by_key:
+            column = decode(self.storage.uri, key.split("/")[0], key, data, ["trial_id"]).column("trial_id")
+            _ids_by_key[key] = frozenset(column.unique().to_pylist())
+        return _ids_by_key[key]
+
+    def _collected_ids(self) -> set[str]:
+        while True:
+            keys = self.collected("trials")
+            new = [key for key in keys if key not in _ids_by_key]
+            for key, data in zip(new, self.storage.read_many(new), strict=True):
+                if data is None:  # it has gone into another
+                    break
+                self.ids_in(key, data)
+            else:
+                return {trial_id for key in keys for trial_id in _ids_by_key[key]}
+
+    def _frame(self, table: str) -> "pd.DataFrame":
+        return self._read(table, SCHEMAS[table].names).to_pandas(use_threads=False)
+
+    def _read(self, table: str, columns: Sequence[str], ids: set[str] | None = None) -> pa.Table:
+        """Rows of a table, of some trials or of all, sorted by trial; rows in several files are taken once."""
+        names = list(dict.fromkeys(["trial_id", *columns]))
+        own = self._read_own(table, names, ids)
+        parts = None
+        while parts is None:
+            parts = self._read_collected(table, names, ids)
+        taken = {trial_id for _, trials in parts for trial_id in trials}
+        tables = [part for part, _ in parts] + [rows for trial_id, rows in own.items() if trial_id not in taken]
+        if not tables:
+            return pa.schema([SCHEMAS[table].field(name) for name in columns]).empty_table()
+        whole = pa.concat_tables(tables)
+        return (by_trial(whole) if parts else whole).select(list(columns))
+
+    def _read_own(self, table: str, columns: Sequence[str], ids: set[str] | None) -> dict[str, pa.Table]:
+        """By trial, the rows that are in a file of its own."""
+        if ids is None or len(ids) > _FEW:
+            listed = self.names(table)
+            ids = listed if ids is None else listed & ids
+        keys = [key_of(table, trial_id) for trial_id in sorted(ids)]
+        return {
+            id_of(key) or "": decode(self.storage.uri, table, key, data, columns)
+            for key, data in zip(keys, self.storage.read_many(keys), strict=True)
+            if data is not None
+        }
+
+    def _read_collected(
+        self, table: str, columns: Sequence[str], ids: set[str] | None
+    ) -> list[tuple[pa.Table, set[str]]] | None:
+        """Rows in collected files and whose they are, no trial twice; None where a file has gone into another."""
+        keys = self.collected(table)
+        if ids is not None:
+            keys = [key for key in keys if key not in _ids_by_key or _ids_by_key[key] & ids]
+        parts: list[tuple[pa.Table, set[str]]] = []
+        taken: set[str] = set()
+        for key, data in zip(keys, self.storage.read_many(keys), strict=True):
+            if data is None:
+                return None
+            there = self.ids_in(key, data)
+            new = set(there if ids is None else there & ids) - taken
+            if not new:
+                continue
+            rows = decode(self.storage.uri, table, key, data, columns)
+            if len(new) < len(there):
+                rows = only(rows, new)
+            parts.append((rows, new))
+            taken |= new
+        return parts
 
 
-def _key(table: str, trial_id: str) -> str:
-    return f"{table}/{trial_id}.parquet"
+def only(rows: pa.Table, ids: Iterable[str]) -> pa.Table:
+    """The rows of some trials."""
+    options = pc.SetLookupOptions(value_set=pa.array(sorted(ids), pa.string()))
+    return rows.filter(pc.call_function("is_in", [rows.column("trial_id")], options))
 
 
-def _encode(table: str, rows: Sequence[Row]) -> bytes:
-    schema = _SCHEMAS[table]
-    known = set(schema.names)
-    for row in rows:
-        if unknown := row.keys() - known:
-            raise ValueError(f"no such column of {table}: {', '.join(sorted(unknown))}")
-    full = [{**dict.fromkeys(schema.names), **row, "schema_version": SCHEMA_VERSION} for row in rows]
-    buffer = io.BytesIO()
-    # Of a file of one row, statistics, dictionaries and Arrow's copy of the schema would be the larger part.
-    many = len(rows) > 1
-    pq.write_table(
-        pa.Table.from_pylist(full, schema=schema),
-        buffer,
-        compression="zstd",
-        use_dictionary=many,
-        write_statistics=many,
-        store_schema=False,
-        write_page_checksum=True,
-    )
-    return buffer.getvalue()
+def by_trial(rows: pa.Table) -> pa.Table:
+    """Rows sorted by trial, those of one trial in the order in which they were."""
+    return rows.take(pc.call_function("sort_indices", [rows], pc.SortOptions([("trial_id", "ascending")])))
+
+
+def shown(key: str) -> str:
+    """A key as it can be printed, whatever bytes its name is made of."""
+    return key.encode("utf-8", "backslashreplace").decode()

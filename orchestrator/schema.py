@@ -119,4 +119,23 @@ ALPHAS = pa.schema(
     ]
 )
 
+FAILURES = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("sweep", pa.string()),
+        ("stage", pa.string()),
+        ("setting", pa.string()),
+        ("seed", pa.int64()),
+        ("retrain_seed", pa.int64()),
+        ("attempt", pa.int64()),
+        ("epochs_done", pa.int64()),
+        ("error_kind", pa.string()),
+        ("error", pa.string()),
+        ("device", pa.string()),
+        ("host", pa.string()),
+        ("finished_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS}

@@ -1,7 +1,6 @@
 """The ledger: what is recorded is recorded once, whole and typed; damage is named."""
 
 import contextlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
+from orchestrator import records
 from orchestrator.ledger import DamagedError, Ledger
 from orchestrator.schema import ALPHAS, EPOCHS, SCHEMA_VERSION, TRIALS
 from orchestrator.storage import LocalStorage, ObjectStorage
@@ -94,12 +94,32 @@ def test_a_failed_trial_that_is_forgotten_can_finish(ledger: Ledger) -> None:
     assert ledger.attempts_failed("b") == 1
 
 
-def test_states_of_many_open_no_record(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_of_many_parse_no_record(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"{number:020x}" for number in range(50)]
     for trial_id in ids:
         ledger.record(row(trial_id))
-    monkeypatch.setattr(ledger.storage, "read", lambda key: pytest.fail(f"opened {key}"))
+    monkeypatch.setattr(pq, "ParquetFile", lambda *_, **__: pytest.fail("parsed a record"))
     assert set(ledger.states(ids).values()) == {"done"}
+
+
+def test_a_damaged_record_is_neither_done_nor_missing(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record(row())
+    file = tmp_path / "trials" / f"{ID}.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedError, match=f"{ID}.parquet is damaged"):
+        ledger.states([ID])
+    assert not ledger.record(row())
+
+
+@pytest.mark.parametrize("name", ["my notes.parquet", "a.copy.parquet", "sub/a.parquet", "collected/x y.parquet"])
+def test_a_parquet_file_of_another_name_is_named(ledger: Ledger, tmp_path: Path, name: str) -> None:
+    ledger.record(row())
+    file = tmp_path / "trials" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"PAR1")
+    for look in (ledger.trials, ledger.ids, lambda: ledger.states([ID])):
+        with pytest.raises(DamagedError, match=r"is no file of stcnas: .*stcnas verify"):
+            look()
 
 
 def test_ignores_files_that_are_no_records(ledger: Ledger, tmp_path: Path) -> None:
@@ -123,7 +143,7 @@ def test_names_a_damaged_record(ledger: Ledger, tmp_path: Path, damage: str) -> 
         "other": (tmp_path / "trials" / "a.parquet").read_bytes(),
     }[damage]
     file.write_bytes(changed)
-    with pytest.raises(DamagedError, match=r"trials/b\.parquet is damaged .*: move it away"):
+    with pytest.raises(DamagedError, match=r"trials/b\.parquet is damaged .*: `stcnas verify"):
         ledger.trials()
 
 
@@ -142,24 +162,20 @@ def test_damage_is_a_clear_error_or_no_damage(noise: bytes, at: int) -> None:
 def test_reads_older_and_refuses_newer_schemas(ledger: Ledger) -> None:
     def write(trial_id: str, version: int) -> None:
         table = pa.table({"schema_version": [version], "trial_id": [trial_id], "state": ["finished"], "later": [1]})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        ledger.storage.replace(f"trials/{trial_id}.parquet", buffer.getvalue())
+        ledger.storage.replace(f"trials/{trial_id}.parquet", records.encode_table(table, version))
 
     write("old", SCHEMA_VERSION - 1)
     frame = ledger.trials()
     assert list(frame.columns) == TRIALS.names
     assert frame["genotype"].isna().all()
     write("new", SCHEMA_VERSION + 1)
-    with pytest.raises(DamagedError, match=r"trials/new\.parquet was written by a newer stcnas"):
+    with pytest.raises(DamagedError, match=r"trials/new\.parquet was written by a newer stcnas .*: upgrade stcnas"):
         ledger.trials()
 
 
 def test_a_record_of_this_version_without_a_column_is_damaged(ledger: Ledger) -> None:
     table = pa.table({"schema_version": [SCHEMA_VERSION], "trial_id": ["a"], "state": ["finished"]})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    ledger.storage.replace("trials/a.parquet", buffer.getvalue())
+    ledger.storage.replace("trials/a.parquet", records.encode_table(table))
     with pytest.raises(DamagedError, match="it lacks genotype"):
         ledger.genotypes(["a"])
 
