@@ -73,7 +73,7 @@ class Cell(nn.Module):
         for choice, scale in zip(chosen, scales, strict=True):
             operation = self._operations.get(choice)
             node, source = edges[choice[0]]
-            if operation is None or states.empty(source):
+            if operation is None:
                 continue
             output = operation(states.activated(source) if operation.activated else states.plain(source), scale)
             if drop_path is not None and not isinstance(operation, operations.Identity):
@@ -98,12 +98,8 @@ class States:
         self._kept = kept
         self._like = inputs[0]
 
-    def empty(self, node: int) -> bool:
-        """Whether nothing has been added to a computed node."""
-        return self._plain[node] is None and node not in self._activated
-
     def plain(self, node: int) -> Tensor:
-        """The node before the ReLU; zeros where nothing enters it."""
+        """The node before the ReLU; zeros where nothing enters it, as NAS-Bench-201 feeds what follows a `none`."""
         state = self._plain[node]
         return torch.zeros_like(self._like) if state is None else state
 

@@ -48,10 +48,12 @@ class CellNetwork(nn.Module):
 
     def parameters_by_choice(self) -> dict[tuple[int, int, int], list[nn.Parameter]]:
         """Parameters of each (cell kind, edge, operation), over all cells of the kind."""
-        table: dict[tuple[int, int, int], list[nn.Parameter]] = {}
+        table: dict[tuple[int, int, int], list[nn.Parameter]] = {
+            (kind, *choice): [] for kind, cell in enumerate(self.choices) for choice in cell
+        }
         for kind, cell in zip(self.kinds, self._graphs(), strict=True):
             for edge, operation in self.choices[kind]:
-                table.setdefault((kind, edge, operation), []).extend(cell.parameters_of((edge, operation)))
+                table[kind, edge, operation].extend(cell.parameters_of((edge, operation)))
         return table
 
     def shared_parameters(self) -> list[nn.Parameter]:

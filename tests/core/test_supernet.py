@@ -1,7 +1,9 @@
 """The supernet runs a path and nothing else, and a path is the derived network."""
 
 import copy
+from pathlib import Path as FilePath
 
+import pandas as pd
 import pytest
 import torch
 from cells import ALL_CONV3X3, DARTS_V2, MIXED_201
@@ -133,7 +135,7 @@ def test_macs_are_worked_out_by_hand_for_a_small_network() -> None:
     text = "|none~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
     network = spaces.get("nasbench201").network(Genotype.parse(text), channels=2, cells=1, classes=3)
     stem = 8 * 8 * 2 * 3 * 9
-    conv1x1 = 0  # its input, node 2, has no input: it never runs
+    conv1x1 = 8 * 8 * 2 * 2 + 4 * 4 * 4 * 4 + 2 * 2 * 8 * 8  # on zeros, as the benchmark runs it
     first = 4 * 4 * (4 * 2 * 9 + 4 * 4 * 9 + 4 * 2)
     second = 2 * 2 * (8 * 4 * 9 + 8 * 8 * 9 + 8 * 4)
     assert cost.count(network, (3, 8, 8)).macs == stem + conv1x1 + first + second + 8 * 3
@@ -173,3 +175,24 @@ def test_the_imagenet_stem_and_the_auxiliary_head() -> None:
 def test_what_cannot_be_built_is_refused_with_a_reason(build, says: str) -> None:
     with pytest.raises(InputError, match=says):
         build()
+
+
+def test_parameters_and_macs_of_the_benchmarks_own_table() -> None:
+    table = FilePath(__file__).resolve().parents[3] / "shared" / "data" / "nb201.parquet"
+    if not table.exists():
+        pytest.skip("the NAS-Bench-201 table is not beside the repository")
+    rows = pd.read_parquet(table, columns=["arch_str", "params_m", "flops_m"]).sample(40, random_state=0)
+    for row in rows.itertuples():
+        genotype = Genotype.parse(row.arch_str)
+        network = spaces.get("nasbench201").network(genotype, channels=16, cells=5, classes=10)
+        counted = cost.count(network, (3, 32, 32))
+        assert counted.params == round(row.params_m * 1e6)
+        assert counted.macs == round(row.flops_m * 1e6) - 10  # the table counts the classifier's additions too
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_a_network_too_short_for_normal_cells_has_none(cells: int) -> None:
+    supernet = spaces.get("darts").supernet(channels=2, cells=cells, classes=3)
+    path = Path(from_genotype(Genotype.parse(DARTS_V2)))
+    assert supernet(torch.randn(4, 3, 8, 8), path).shape == (4, 3)
+    assert all(not parameters for (kind, *_), parameters in supernet.parameters_by_choice().items() if kind == 0)
