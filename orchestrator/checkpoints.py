@@ -102,6 +102,11 @@ class Checkpoints:
             return None
 
 
+def check(data: bytes) -> None:
+    """Raise ValueError unless a file of a checkpoint is whole and holds nothing but tensors and plain values."""
+    _decode(data)
+
+
 def _folder(trial_id: str) -> str:
     return f"checkpoints/{trial_id}"
 

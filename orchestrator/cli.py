@@ -145,6 +145,45 @@ def report(
 
 
 @app.command()
+def verify(
+    sweeps: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SWEEP]...",
+            help="All sweeps of this storage: checkpoints of no trial of theirs are orphans.",
+            show_default=False,
+        ),
+    ] = None,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    aside: Annotated[
+        bool, typer.Option("--move-aside", help="Move what is wrong to STORAGE/aside; nothing is touched without it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every file of the ledger and list what is damaged, orphaned, doubled, foreign or not what it says."""
+    from orchestrator import findings, screens
+    from orchestrator.ledger import Ledger
+    from orchestrator.storage import open_storage
+    from orchestrator.verify import inspect
+
+    ledger = Ledger(open_storage(storage))
+    found = inspect(ledger)
+    planned = findings.plans(found, sweeps or (), profile=profile, overrides=overrides or ())
+    if planned:
+        found.expect(set().union(*planned.values()))
+    if aside and found.problems:
+        findings.move_aside(ledger, found)
+    content = findings.as_json(found, ledger.storage.uri, planned)
+    if as_json:
+        _print_json(content)
+    else:
+        screens.show_findings(content)
+    raise typer.Exit(0 if content["clean"] else CHECK_FAILED)
+
+
+@app.command()
 def collect(storage: StorageUri = "results", as_json: AsJson = False) -> None:
     """Compact the files of finished trials into few; can be stopped, repeated, and run beside sweeps."""
     from orchestrator.collect import collect as compact

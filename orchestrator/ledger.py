@@ -149,7 +149,9 @@ class Ledger:
             if id_of(key) is None and not is_collected(key):
                 raise DamagedError(
                     f"{self.storage.uri}/{shown(key)} is no file of stcnas: move it away, or see "
-                    f"`stcnas verify --storage {self.storage.uri}`, which does so with --move-aside"
+                    f"`stcnas verify --storage {self.storage.uri}`, which does so with --move-aside",
+                    "it is no file of stcnas",
+                    "foreign",
                 )
         return {trial_id for key in keys if (trial_id := id_of(key)) is not None}
 
@@ -241,4 +243,4 @@ def by_trial(rows: pa.Table) -> pa.Table:
 
 def shown(key: str) -> str:
     """A key as it can be printed, whatever bytes its name is made of."""
-    return key.encode("utf-8", "backslashreplace").decode()
+    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in key)

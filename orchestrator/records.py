@@ -9,7 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,12 +35,25 @@ _ID = re.compile(r"[A-Za-z0-9_-]+")
 _SEAL = re.compile(rb"stcnas:schema=(\d{1,9}) sha256=([0-9a-f]{64})")
 
 
+Fault = Literal["damaged", "foreign", "mismatching", "newer"]
+
+
 class DamagedError(StorageError):
-    """A file of the ledger is not what some version of stcnas wrote there; the message names it."""
+    """A file of the ledger is not what this version of stcnas wrote there; the message names it.
+
+    `reason` says why without the name, `kind` whether it is damaged, of other origin, under another's name, or newer.
+    """
+
+    def __init__(self, message: str, reason: str, kind: Fault = "damaged") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.kind: Fault = kind
 
 
-class NewerError(DamagedError):
-    """A file was written by a version of stcnas that knows more than this one."""
+class _RefusedError(ValueError):
+    def __init__(self, kind: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: Fault = kind
 
 
 def key_of(table: str, trial_id: str) -> str:
@@ -122,21 +135,20 @@ def _find_seal(data: bytes | bytearray) -> tuple[int, int]:
         raise ValueError("it is no whole Parquet file")
     found = _SEAL.search(data, footer)
     if found is None:
-        raise ValueError("it does not carry the seal of stcnas")
+        raise _RefusedError("foreign", "it does not carry the seal of stcnas")
     return int(found[1]), found.start(2)
 
 
 def check(uri: str, key: str, data: bytes) -> None:
-    """Raise DamagedError, or NewerError, unless the file under a key is whole; parses nothing."""
+    """Raise DamagedError unless the file under a key is whole; parses nothing."""
     try:
         version, digest = check_seal(data)
         if version > SCHEMA_VERSION:
-            raise NewerError(
-                f"{uri}/{key} was written by a newer stcnas (schema version {version}; this one knows up to "
-                f"{SCHEMA_VERSION}): upgrade stcnas"
-            )
+            reason = f"schema version {version}; this one knows up to {SCHEMA_VERSION}"
+            message = f"{uri}/{key} was written by a newer stcnas ({reason}): upgrade stcnas"
+            raise DamagedError(message, f"written by a newer stcnas ({reason})", "newer")
         if is_collected(key) and not digest.startswith(key.split("/")[2].removesuffix(".parquet")):
-            raise ValueError("its name is not that of its content")
+            raise _RefusedError("mismatching", "its name is not that of its content")
     except DamagedError:
         raise
     except ValueError as error:
@@ -160,7 +172,9 @@ def damaged(uri: str, key: str, error: Exception) -> DamagedError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return DamagedError(
         f"{uri}/{key} is damaged ({reason}): `stcnas verify --storage {uri}` lists all damage, and with --move-aside "
-        "clears it away; the next run then runs again what has no record"
+        "clears it away; the next run then runs again what has no record",
+        reason,
+        error.kind if isinstance(error, _RefusedError) else "damaged",
     )
 
 
@@ -188,7 +202,7 @@ def _decode(table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Tab
     if not is_collected(key) and set(read.column("trial_id").to_pylist()) - {
         key.split("/")[1].removesuffix(".parquet")
     }:
-        raise ValueError("it holds another trial than its name says")
+        raise _RefusedError("mismatching", "it holds another trial than its name says")
     fields = [schema.field(name) for name in columns]
     arrays = [
         read.column(field.name).cast(field.type) if field.name in present else pa.nulls(len(read), field.type)

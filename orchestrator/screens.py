@@ -10,6 +10,8 @@ from orchestrator.ledger import State
 from orchestrator.overview import Overview, by_setting
 from orchestrator.progress import duration
 
+_COUNTED = ("finished", "failed", "unfinished", "epochs_rows", "alphas_rows", "failures_rows", "collected_files")
+
 
 def show_plan(overview: Overview) -> None:
     """The trials by setting and stage, and what is left."""
@@ -43,6 +45,27 @@ def show_status(overview: Overview) -> None:
         )
     if content["missing"]:
         _estimate(console, content)
+
+
+def show_findings(content: dict) -> None:
+    """What `verify` found: a line for each problem, then what was read."""
+    for problem in content["problems"]:
+        print(f"{problem['kind']}: {problem['file']}: {problem['reason']}")
+        if problem["moved_to"]:
+            print(f"  moved to {content['storage']}/{problem['moved_to']}")
+    for name, sweep in content["sweeps"].items():
+        print(f"{name}: {sweep['recorded']} of {sweep['planned']} planned trials recorded")
+    counts = content["counts"]
+    read = ", ".join(f"{counts.get(name, 0)} {name.replace('_', ' ')}" for name in _COUNTED)
+    print(f"{content['storage']}: read {counts.get('files', 0)} files: {read}")
+    moved = sum(problem["moved_to"] is not None for problem in content["problems"])
+    files = len({problem["file"] for problem in content["problems"]})
+    if content["clean"]:
+        print("nothing is wrong")
+    elif moved:
+        print(f"{files} files are wrong; what was moved aside and is planned runs again with the next run")
+    else:
+        print(f"{files} files are wrong; nothing was touched, --move-aside clears away what can be")
 
 
 def _title(console: Console, overview: Overview) -> None:

@@ -100,6 +100,11 @@ def _open_object_store(uri: str, scheme: str) -> "ObjectStorage":
         ) from None
 
 
+def is_key(name: str) -> bool:
+    """Whether a name that was found under a storage can be asked for."""
+    return _KEY.fullmatch(name) is not None
+
+
 def _checked(key: str) -> str:
     if _KEY.fullmatch(key) is None:
         raise ValueError(f"not a storage key: {key!r}")
