@@ -15,7 +15,7 @@ from stcnas_core.schedules import Ramp
 
 SpaceName = Literal["darts", "nasbench201"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "parquet"]
-MethodName = Literal["stc", "darts"]
+MethodName = Literal["stc", "darts", "snas", "gdas", "pcdarts"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class SearchConfig:
     """Images of each of the two batches of an iteration."""
     epochs: int = 50
     """Passes over the two halves."""
-    warmup_epochs: int = 0
-    """OPEN: first epochs that train weights alone on uniformly drawn cells; the paper names none."""
+    warmup_epochs: int | None = None
+    """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS. STC's (OPEN:
+    the paper names none) and GDAS's run uniformly drawn cells, the others' the whole supernet."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1
@@ -71,9 +72,9 @@ class SearchConfig:
     alpha_betas: tuple[float, float] = (0.5, 0.999)
     """Alphas: Adam's betas."""
     alpha_weight_decay: float | None = None
-    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), 1e-3 for DARTS."""
+    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), 1e-3 for others."""
     alpha_start: float | None = None
-    """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0 for DARTS with 1e-3 Gaussian noise."""
+    """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0 for others, with 1e-3 Gaussian noise."""
 
     weighting: Literal["relu", "softmax", "sigmoid"] = "relu"
     """STC: weight of an operation as a function of alpha (Eq. 3, Fig. 6)."""
@@ -96,11 +97,22 @@ class SearchConfig:
     discretization_consistency: bool = True
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
 
+    temperature: str | None = None
+    """SNAS, GDAS: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own, 1->0.03
+    for SNAS and 10->0.1 for GDAS."""
+    partial_channels: int = 4
+    """PC-DARTS: operations run on one in so many channels (K); the others pass by."""
+
     def __post_init__(self) -> None:
         _common_checks(self)
-        if self.warmup_epochs >= self.epochs:
-            raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs})")
-        _at_least(self, 0, "warmup_epochs", "alpha_lr", "noise")
+        if self.warmup_epochs is not None:
+            if self.warmup_epochs >= self.epochs:
+                raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs})")
+            _at_least(self, 0, "warmup_epochs")
+        _at_least(self, 0, "alpha_lr", "noise")
+        _at_least(self, 1, "partial_channels")
+        if self.method == "pcdarts" and self.channels % self.partial_channels:
+            raise _bad("channels", self.channels, f"be a multiple of partial_channels ({self.partial_channels})")
         for name in ("alpha_weight_decay", "alpha_start"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -111,49 +123,65 @@ class SearchConfig:
         if len(self.alpha_betas) != 2 or not all(0 <= beta < 1 for beta in self.alpha_betas):
             raise _bad("alpha_betas", self.alpha_betas, "be two numbers in [0, 1)")
         object.__setattr__(self, "js_lambda", str(Ramp.parse(str(self.js_lambda))))
+        if self.temperature is not None:
+            ramp = Ramp.parse(str(self.temperature))
+            if min(ramp.start, ramp.end) <= 0:
+                raise _bad("temperature", self.temperature, "stay above 0")
+            object.__setattr__(self, "temperature", str(ramp))
 
     def effective(self) -> dict[str, Any]:
         """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        stc = self.method == "stc"
-        inert: set[str] = set()
-        if not stc:
-            inert |= _STC_ONLY
+        inert = set().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[self.method]
         if self.space != "nasbench201":
             inert.add("sample_none")
-        if stc and not self.cell_consistency:
+        if not self.cell_consistency:
             inert.add("samples_per_iteration")
-        if stc and not self.discretization_consistency:
+        if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
         if self.noise == 0:
             inert.add("noise_form")
         if self.js_lambda == "0":
             inert |= {"js_scope", "js_gradient"}
-        defaults = METHOD_DEFAULTS[self.method]
-        for name, value in defaults.items():
+        for name, value in METHOD_DEFAULTS[self.method].items():
             if fields[name] is None:
                 fields[name] = value
+        if fields["warmup_epochs"] is None:
+            fields["warmup_epochs"] = int(WARMUP_SHARE.get(self.method, 0) * self.epochs)
         fields["alpha_betas"] = list(self.alpha_betas)
         return {name: value for name, value in fields.items() if name not in inert}
 
 
-_STC_ONLY = {
-    "weighting",
-    "noise",
-    "noise_form",
-    "js_lambda",
-    "js_scope",
-    "js_gradient",
-    "samples_per_iteration",
-    "cell_consistency",
-    "discretization_consistency",
+METHOD_FIELDS: dict[str, set[str]] = {
+    "stc": {
+        "weighting",
+        "noise",
+        "noise_form",
+        "js_lambda",
+        "js_scope",
+        "js_gradient",
+        "samples_per_iteration",
+        "cell_consistency",
+        "discretization_consistency",
+    },
+    "darts": set(),
+    "snas": {"temperature"},
+    "gdas": {"temperature"},
+    "pcdarts": {"partial_channels"},
 }
+"""Fields that some methods read and others do not, by the methods that do."""
 
-METHOD_DEFAULTS: dict[str, dict[str, float]] = {
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "stc": {"alpha_weight_decay": 0.0, "alpha_start": 1.0},
     "darts": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0},
+    "snas": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0, "temperature": "1->0.03"},
+    "gdas": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0, "temperature": "10->0.1"},
+    "pcdarts": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0},
 }
 """Values that stand in for a null field, by method."""
+
+WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3}
+"""Share of the epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50."""
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,7 @@ def select(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool
     The rule of sampling (with perturbed scores) and of derivation alike, so that what is searched is what is derived.
     `scores` is (T, E, K). Ties go to the lowest index. NAS-Bench-201's `none` is passed over unless `allow_none`.
     """
-    if "none" in topology.operations and not allow_none:
-        scores = scores.copy()
-        scores[:, :, topology.operations.index("none")] = -np.inf
+    scores = _without_none(topology, scores, allow_none)
     best = scores.argmax(axis=2)
     value = scores.max(axis=2)
     chosen: list[tuple[Choice, ...]] = []
@@ -45,6 +43,19 @@ def select(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool
             kept.extend((edge, int(best[kind, edge])) for edge in sorted(ranked))
         chosen.append(tuple(kept))
     return tuple(chosen)
+
+
+def best_operations(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool = False) -> Choices:
+    """The operation of the highest score (T, E, K) on each of all edges; ties and `none` as in `select`."""
+    best = _without_none(topology, scores, allow_none).argmax(axis=2)
+    return tuple(tuple(enumerate(map(int, row))) for row in best)
+
+
+def _without_none(topology: Topology, scores: NDArray[np.floating], allow_none: bool) -> NDArray[np.floating]:
+    if "none" in topology.operations and not allow_none:
+        scores = scores.copy()
+        scores[:, :, topology.operations.index("none")] = -np.inf
+    return scores
 
 
 def everything(topology: Topology) -> Choices:

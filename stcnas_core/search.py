@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from stcnas_core import datasets, methods, spaces
+from stcnas_core import datasets
+from stcnas_core.bilevel import Bilevel
 from stcnas_core.config import SearchConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
-from stcnas_core.path import Choices, Path
-from stcnas_core.randomness import initialisation, stream
+from stcnas_core.randomness import stream
 from stcnas_core.schedules import Ramp, cosine, progress
-from stcnas_core.training import Tally, default_device, keep_freed_memory, peak_memory, restore_checked
+from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
 
 __all__ = ["Search", "SearchConfig", "SearchEpoch"]
 
@@ -52,7 +50,7 @@ class SearchEpoch:
 
 
 class Search:
-    """A supernet, a method with its alphas, two halves of a data set, and two optimizers.
+    """A bilevel training of a supernet and alphas, fed from the two halves of a data set.
 
     Raises InputError for data or sizes that cannot be used, DivergedError from `run_epoch` where a loss or an alpha is
     no longer finite. `device` is "cpu", "cuda" or None for CUDA where there is some.
@@ -61,7 +59,6 @@ class Search:
     def __init__(self, config: SearchConfig, *, data_path: str | None = None, device: str | None = None) -> None:
         self.config = config
         self.device = device or default_device()
-        keep_freed_memory()
         images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
         self.data = ImageSet(images, self.device, config.resolution)
         order = torch.randperm(len(images.labels), generator=stream(config.seed, "halves"))
@@ -70,23 +67,10 @@ class Search:
             raise InputError(f"batch_size: {config.batch_size} is above half of the {len(order)} training images")
         self.train_half, self.valid_half = order[:half], order[half : 2 * half]
 
-        self.space = spaces.get(config.space)
-        with initialisation(config.seed):
-            model = self.space.supernet(channels=config.channels, cells=config.cells, classes=self.data.classes)
-        self.model = model.to(self.device).to(memory_format=torch.channels_last)
-        self.method = methods.build(config, self.space.topology, self.device)
-        self.shared = self.model.shared_parameters()
-        self.by_choice = self.model.parameters_by_choice()
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-        self.alpha_optimizer = torch.optim.Adam(
-            [self.method.alpha],
-            lr=config.alpha_lr,
-            betas=config.alpha_betas,
-            weight_decay=self.method.alpha_weight_decay,
-        )
+        self.bilevel = Bilevel(config, self.data.classes, self.device)
+        self.space, self.model, self.method = self.bilevel.space, self.bilevel.model, self.bilevel.method
         self.js_lambda = Ramp.parse(config.js_lambda)
+        self.warmup_epochs = config.effective()["warmup_epochs"]
         self.epoch = 0
 
     @property
@@ -105,9 +89,10 @@ class Search:
             raise InputError(f"the search is finished: all {self.config.epochs} epochs are done")
         started = time.perf_counter()
         config, epoch = self.config, self.epoch
-        warmup = epoch < config.warmup_epochs
-        at = progress(epoch - config.warmup_epochs, config.epochs - config.warmup_epochs)
+        warmup = epoch < self.warmup_epochs
+        at = progress(epoch - self.warmup_epochs, config.epochs - self.warmup_epochs)
         js_lambda, noise = self.js_lambda.at(at), config.noise * (1.0 - at)
+        self.method.anneal(at)
         lr, alpha_lr = self._set_rates(warmup)
         draws = stream(config.seed, "sampling", epoch)
         train, alpha = Tally(self.device), Tally(self.device)
@@ -116,16 +101,16 @@ class Search:
         steps = 0
         for (x, y), (valid_x, valid_y) in zip(self._batches("train"), self._batches("valid"), strict=True):
             steps += 1
-            sample = self.method.uniform(draws) if warmup else self.method.sample(noise, draws)
-            if not warmup:
-                alpha.add(*self._alpha_step(sample, valid_x, valid_y, js_lambda))
-                if config.samples_per_iteration == "two":
-                    sample = self.method.sample(noise, draws)
-            train.add(*self._weight_step(sample, x, y, plain=warmup))
+            done = self.bilevel.iteration(
+                (x, y), (valid_x, valid_y), noise=noise, js_lambda=js_lambda, draws=draws, warmup=warmup
+            )
+            train.add(*done.weights)
+            if done.alphas is not None:
+                alpha.add(*done.alphas)
 
         measured, sampled = train.result(), alpha.result()
         step_seconds = (time.perf_counter() - started) / steps
-        if not all(map(math.isfinite, (*measured, *sampled))) or not bool(self.method.alpha.isfinite().all()):
+        if not all(map(math.isfinite, (*measured, *sampled))) or not self.method.finite():
             raise DivergedError(
                 f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
                 "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"
@@ -133,16 +118,17 @@ class Search:
         self.epoch += 1
         valid = derived = None
         if self.finished or self.epoch % config.evaluate_every == 0:
-            valid = self._accuracy(self.method.evaluated(), weighted=True)
-            derived = self._accuracy(self.method.derived(), weighted=False)
+            valid = self._accuracy(self.method.evaluated())
+            derived_cell = self.method.derived()
+            derived = self._accuracy(Sample(derived_cell, derived_cell, plain=True))
         genotype = self.genotype
         return SearchEpoch(
             epoch=epoch,
             train_loss=measured[0],
             train_accuracy=measured[1],
-            alpha_loss=None if warmup else sampled[0],
-            alpha_accuracy=None if warmup else sampled[1],
-            js_loss=None if warmup or len(sampled) < 3 else sampled[2],
+            alpha_loss=None if alpha.images == 0 else sampled[0],
+            alpha_accuracy=None if alpha.images == 0 else sampled[1],
+            js_loss=None if len(sampled) < 3 else sampled[2],
             js_lambda=js_lambda,
             noise=noise,
             lr=lr,
@@ -156,39 +142,13 @@ class Search:
             device_seconds=time.perf_counter() - started,
         )
 
-    def _alpha_step(self, sample: Sample, x: Tensor, y: Tensor, js_lambda: float) -> tuple[Tensor, ...]:
-        """Eq. 10's upper level: a step of alpha alone; no gradient of a weight is computed."""
-        loss, logits = self._loss(Path(sample.runs, self.method.weights()), x, y)
-        penalty = self.method.penalty(sample.cell)
-        objective = loss if penalty is None else loss + js_lambda * penalty
-        (self.method.alpha.grad,) = torch.autograd.grad(objective, [self.method.alpha])
-        self.alpha_optimizer.step()
-        self.method.project()
-        return loss, y, logits, *(() if penalty is None else (penalty,))
-
-    def _weight_step(self, sample: Sample, x: Tensor, y: Tensor, *, plain: bool) -> tuple[Tensor, ...]:
-        """Eq. 10's lower level: a step of the weights that ran; the others keep value, momentum and decay."""
-        ran = [*self.shared, *(p for choice in _flat(sample.runs) for p in self.by_choice[choice])]
-        loss, logits = self._loss(Path(sample.runs, None if plain else self.method.weights().detach()), x, y)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(ran, self.config.grad_clip)
-        self.optimizer.param_groups[0]["params"] = ran
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss, y, logits
-
-    def _loss(self, path: Path, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            logits = self.model(x, path)
-        return F.cross_entropy(logits.float(), y), logits
-
     @torch.no_grad()
-    def _accuracy(self, choices: Choices, *, weighted: bool) -> float:
+    def _accuracy(self, sample: Sample) -> float:
         """Percent right on the validation half, statistics from each batch."""
-        path = Path(choices, self.method.weights() if weighted else None)
+        path = self.method.path(sample)
         tally = Tally(self.device)
         for x, y in self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None):
-            loss, logits = self._loss(path, x, y)
+            loss, logits = self.bilevel.loss(path, x, y)
             tally.add(loss, y, logits)
         return tally.result()[1]
 
@@ -207,9 +167,9 @@ class Search:
         lr = cosine(config.lr, config.lr_min, self.epoch, config.epochs)
         alpha_lr = 0.0 if warmup else config.alpha_lr
         if config.alpha_lr_schedule == "cosine" and not warmup:
-            searching = config.epochs - config.warmup_epochs
-            alpha_lr = cosine(config.alpha_lr, 0.0, self.epoch - config.warmup_epochs, searching)
-        self.optimizer.param_groups[0]["lr"], self.alpha_optimizer.param_groups[0]["lr"] = lr, alpha_lr
+            searching = config.epochs - self.warmup_epochs
+            alpha_lr = cosine(config.alpha_lr, 0.0, self.epoch - self.warmup_epochs, searching)
+        self.bilevel.set_rates(lr, alpha_lr)
         return lr, alpha_lr
 
     def alpha_rows(self) -> list[dict[str, Any]]:
@@ -243,29 +203,12 @@ class Search:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, as tensors and plain values."""
-        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
-        return {
-            "config": dataclasses.asdict(self.config),
-            "epoch": self.epoch,
-            "model": self.model.state_dict(),
-            "alpha": self.method.alpha.detach().clone(),
-            "optimizer": self.optimizer.state_dict(),
-            "alpha_optimizer": self.alpha_optimizer.state_dict(),
-        }
+        return {"config": dataclasses.asdict(self.config), "epoch": self.epoch, **self.bilevel.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` stood; raises InputError for the state of another configuration or shape."""
         restore_checked(state, dataclasses.asdict(self.config), self._restore)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        with torch.no_grad():
-            self.method.alpha.copy_(state["alpha"])
-        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        self.bilevel.load_state_dict(state)
         self.epoch = int(state["epoch"])
-
-
-def _flat(choices: Choices) -> list[tuple[int, int, int]]:
-    return [(kind, edge, operation) for kind, cell in enumerate(choices) for edge, operation in cell]

@@ -3,10 +3,19 @@
 from stcnas_core.config import SearchConfig
 from stcnas_core.methods.base import Method
 from stcnas_core.methods.darts import Darts
+from stcnas_core.methods.gdas import Gdas
+from stcnas_core.methods.pcdarts import PcDarts
+from stcnas_core.methods.snas import Snas
 from stcnas_core.methods.stc import Stc
 from stcnas_core.topology import Topology
 
-METHODS: dict[str, type[Method]] = {"stc": Stc, "darts": Darts}
+METHODS: dict[str, type[Method]] = {
+    "stc": Stc,
+    "darts": Darts,
+    "snas": Snas,
+    "gdas": Gdas,
+    "pcdarts": PcDarts,
+}
 
 
 def build(config: SearchConfig, topology: Topology, device: str) -> Method:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stcnas_core.methods.base import Method, Sample
-from stcnas_core.path import Choices, everything
+from stcnas_core.path import everything
 
 
 class Darts(Method):
@@ -20,8 +20,12 @@ class Darts(Method):
 
     def sample(self, noise: float, generator: torch.Generator) -> Sample:
         """Everything: nothing is drawn."""
-        return Sample(everything(self.topology), self.derived())
+        return self.evaluated()
 
-    def evaluated(self) -> Choices:
+    def warming(self, generator: torch.Generator) -> Sample:
+        """Everything, weighted, as after the warm-up."""
+        return self.evaluated()
+
+    def evaluated(self) -> Sample:
         """The whole supernet."""
-        return everything(self.topology)
+        return Sample(everything(self.topology), self.derived())

@@ -3,9 +3,7 @@
 Ablations of Table 8 and Figs. 6 and 7 are options of the configuration.
 """
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
@@ -28,9 +26,14 @@ class Stc(Method):
             return self.alpha.relu()
         return self.alpha.softmax(dim=2) if self.config.weighting == "softmax" else self.alpha.sigmoid()
 
-    def scores(self) -> NDArray[np.float32]:
+    @property
+    def samples_per_iteration(self) -> int:
+        """One sub-cell for both steps (Eq. 10), or two, as the configuration says."""
+        return 2 if self.config.samples_per_iteration == "two" else 1
+
+    def ranking(self) -> Tensor:
         """Alpha itself, as in the argmax of Eq. 5, for operations within an edge and for edges within a node."""
-        return self.alpha.detach().cpu().numpy()
+        return self.alpha.detach()
 
     def sample(self, noise: float, generator: torch.Generator) -> Sample:
         """A perturbed sub-cell, which runs alone; without cell consistency everything runs beside it."""
@@ -64,9 +67,10 @@ class Stc(Method):
             with torch.no_grad():
                 self.alpha.clamp_(0.0, 1.0)
 
-    def evaluated(self) -> Choices:
+    def evaluated(self) -> Sample:
         """The derived sub-network, weighted; the whole supernet where cell consistency is dropped."""
-        return self.derived() if self.config.cell_consistency else everything(self.topology)
+        cell = self.derived()
+        return Sample(cell if self.config.cell_consistency else everything(self.topology), cell)
 
 
 def groups(topology: Topology, scope: str) -> Tensor:

@@ -13,8 +13,13 @@ class Space(Protocol):
 
     topology: Topology
 
-    def supernet(self, *, channels: int, cells: int, classes: int, stem: str = "cifar") -> CellNetwork:
-        """The network with every candidate operation; called as `supernet(images, path)`."""
+    def supernet(
+        self, *, channels: int, cells: int, classes: int, stem: str = "cifar", partial: int = 1
+    ) -> CellNetwork:
+        """The network with every candidate operation; called as `supernet(images, path)`.
+
+        With `partial` above 1 operations run on one in so many channels (see `partial_cell`).
+        """
         ...
 
     def network(

@@ -4,10 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stcnas_core.cell import Cell, DropPath
+from stcnas_core.cell import DropPath
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.operations import FactorizedReduce, ReLUConvNorm
+from stcnas_core.partial_cell import build_cell
 from stcnas_core.path import Choice, Path
 from stcnas_core.spaces.network import CellNetwork
 from stcnas_core.topology import DARTS
@@ -21,9 +22,13 @@ class DartsSpace:
 
     topology = DARTS
 
-    def supernet(self, *, channels: int, cells: int, classes: int, stem: str = "cifar") -> "DartsNetwork":
+    def supernet(
+        self, *, channels: int, cells: int, classes: int, stem: str = "cifar", partial: int = 1
+    ) -> "DartsNetwork":
         """The search network: every operation on all 14 edges of each cell, batch statistics, no affine norms."""
-        return DartsNetwork(None, channels=channels, cells=cells, classes=classes, auxiliary=False, stem=stem)
+        return DartsNetwork(
+            None, channels=channels, cells=cells, classes=classes, auxiliary=False, stem=stem, partial=partial
+        )
 
     def network(
         self,
@@ -55,6 +60,7 @@ class DartsCell(nn.Module):
         reduction: bool,
         after_reduction: bool,
         searching: bool,
+        partial: int,
     ) -> None:
         super().__init__()
         if after_reduction:
@@ -63,7 +69,7 @@ class DartsCell(nn.Module):
             self.preprocess0 = ReLUConvNorm(inputs[0], channels, 1, searching=searching)
         self.preprocess1 = ReLUConvNorm(inputs[1], channels, 1, searching=searching)
         stride = (lambda source: 2 if source < DARTS.inputs else 1) if reduction else (lambda source: 1)
-        self.cell = Cell(DARTS, choices, channels, stride, searching=searching)
+        self.cell = build_cell(DARTS, choices, channels, stride, searching=searching, partial=partial)
 
     def forward(
         self,
@@ -84,7 +90,15 @@ class DartsNetwork(CellNetwork):
     """Stem, cells, global pooling, classifier, and for a derived network the auxiliary head at two thirds."""
 
     def __init__(
-        self, genotype: Genotype | None, *, channels: int, cells: int, classes: int, auxiliary: bool, stem: str
+        self,
+        genotype: Genotype | None,
+        *,
+        channels: int,
+        cells: int,
+        classes: int,
+        auxiliary: bool,
+        stem: str,
+        partial: int = 1,
     ) -> None:
         super().__init__(DARTS, genotype)
         track = not self.searching
@@ -128,6 +142,7 @@ class DartsNetwork(CellNetwork):
                     reduction=reduction,
                     after_reduction=after_reduction,
                     searching=self.searching,
+                    partial=partial,
                 ),
             )
             after_reduction = reduction

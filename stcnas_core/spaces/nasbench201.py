@@ -3,10 +3,11 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stcnas_core.cell import Cell, DropPath
+from stcnas_core.cell import DropPath
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.operations import ReLUConvNorm
+from stcnas_core.partial_cell import build_cell
 from stcnas_core.path import Path
 from stcnas_core.spaces.network import CellNetwork
 from stcnas_core.topology import NASBENCH201
@@ -19,9 +20,11 @@ class NasBench201Space:
 
     topology = NASBENCH201
 
-    def supernet(self, *, channels: int, cells: int, classes: int, stem: str = "cifar") -> "NasBench201Network":
+    def supernet(
+        self, *, channels: int, cells: int, classes: int, stem: str = "cifar", partial: int = 1
+    ) -> "NasBench201Network":
         """The search network: every operation on all six edges of each cell, batch statistics, no affine norms."""
-        return NasBench201Network(None, channels=channels, cells=cells, classes=classes, stem=stem)
+        return NasBench201Network(None, channels=channels, cells=cells, classes=classes, stem=stem, partial=partial)
 
     def network(
         self,
@@ -56,7 +59,9 @@ class ResidualReduction(nn.Module):
 class NasBench201Network(CellNetwork):
     """Stem, three stages of cells, norm, global pooling, classifier."""
 
-    def __init__(self, genotype: Genotype | None, *, channels: int, cells: int, classes: int, stem: str) -> None:
+    def __init__(
+        self, genotype: Genotype | None, *, channels: int, cells: int, classes: int, stem: str, partial: int = 1
+    ) -> None:
         super().__init__(NASBENCH201, genotype)
         if stem != "cifar":
             raise InputError(f"nasbench201 has the stem 'cifar' alone, not {stem!r}")
@@ -72,7 +77,9 @@ class NasBench201Network(CellNetwork):
                 self.reductions.append(ResidualReduction(width, 2 * width, searching=self.searching))
                 width *= 2
             for _ in range(cells):
-                cell = Cell(NASBENCH201, self.choices[0], width, lambda source: 1, searching=self.searching)
+                cell = build_cell(
+                    NASBENCH201, self.choices[0], width, lambda source: 1, searching=self.searching, partial=partial
+                )
                 self.add_cell(0, cell)
         self.norm = nn.BatchNorm2d(width, track_running_stats=track)
         self.classifier = nn.Linear(width, classes)

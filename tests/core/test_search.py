@@ -140,16 +140,16 @@ def test_the_alpha_step_moves_alphas_alone_and_the_weight_step_what_ran_alone() 
     search._set_rates(warmup=False)
     weights = {name: value.clone() for name, value in search.model.state_dict().items()}
     alpha = search.method.alpha.detach().clone()
-    search._alpha_step(sample, x, y, 2.0)
+    search.bilevel.alpha_step(sample, x, y, 2.0)
     assert_equal(search.model.state_dict(), weights)
     assert all(parameter.grad is None for parameter in search.model.parameters())
     assert not torch.equal(search.method.alpha, alpha)
     alpha = search.method.alpha.detach().clone()
     for _ in range(2):  # twice, so that momentum and decay would show on what did not run
-        search._weight_step(sample, x, y, plain=False)
+        search.bilevel.weight_step(sample, x, y)
     assert torch.equal(search.method.alpha, alpha)
-    ran = {id(p) for p in search.shared}
-    ran |= {id(p) for kind, cell in enumerate(sample.runs) for c in cell for p in search.by_choice[kind, *c]}
+    ran = {id(p) for p in search.bilevel.shared}
+    ran |= {id(p) for kind, cell in enumerate(sample.runs) for c in cell for p in search.bilevel.by_choice[kind, *c]}
     moved = {id(p) for name, p in search.model.named_parameters() if not torch.equal(p, weights[name])}
     assert moved == ran
     assert len(ran) < len(list(search.model.parameters())) / 2

@@ -1,0 +1,151 @@
+"""What one iteration of a search does, apart from where its images come from: both levels of Eq. 10, first order.
+
+Nothing in here grows with the number of candidate operations: a step touches the parameters of what ran.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stcnas_core import methods, spaces
+from stcnas_core.config import SearchConfig
+from stcnas_core.methods.base import Sample
+from stcnas_core.path import Choices, Path
+from stcnas_core.randomness import initialisation
+from stcnas_core.training import keep_freed_memory
+
+Batch = tuple[Tensor, Tensor]
+"""Images (B, 3, H, W) and labels (B,)."""
+
+
+class Iteration(NamedTuple):
+    """What one iteration measured, as `Tally.add` takes it: loss, labels, logits, and a penalty where there is one."""
+
+    weights: tuple[Tensor, ...]
+    alphas: tuple[Tensor, ...] | None
+
+
+class Bilevel:
+    """A supernet, a method with its architecture parameters, an optimizer for each, and the steps that use them."""
+
+    def __init__(self, config: SearchConfig, classes: int, device: str) -> None:
+        self.config, self.device = config, device
+        keep_freed_memory()
+        self.space = spaces.get(config.space)
+        self.method = methods.build(config, self.space.topology, device)
+        with initialisation(config.seed):
+            model = self.space.supernet(
+                channels=config.channels, cells=config.cells, classes=classes, partial=self.method.partial
+            )
+        self.model = model.to(device).to(memory_format=torch.channels_last)
+        self.shared = self.model.shared_parameters()
+        self.by_choice = self.model.parameters_by_choice()
+        fused = torch.device(device).type == "cuda"
+        self.optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=fused or None,
+        )
+        self.alpha_optimizer = torch.optim.Adam(
+            self.method.parameters().values(),
+            lr=config.alpha_lr,
+            betas=config.alpha_betas,
+            weight_decay=self.method.alpha_weight_decay,
+            fused=fused or None,
+        )
+
+    def set_rates(self, lr: float, alpha_lr: float) -> None:
+        """Learning rates of the weights and of the alphas, until they are set again."""
+        self.optimizer.param_groups[0]["lr"], self.alpha_optimizer.param_groups[0]["lr"] = lr, alpha_lr
+
+    def iteration(
+        self, train: Batch, valid: Batch, *, noise: float, js_lambda: float, draws: torch.Generator, warmup: bool
+    ) -> Iteration:
+        """One step of the alphas on `valid` and one of the weights on `train`; in warm-up the weights' alone.
+
+        A method of one level moves both in one step on `train`.
+        """
+        if warmup:
+            return Iteration(self.weight_step(self.method.warming(draws), *train), None)
+        sample = self.method.sample(noise, draws)
+        if self.method.single_level:
+            return Iteration(self.joint_step(sample, *train), None)
+        alphas = self.alpha_step(sample, *valid, js_lambda)
+        if self.method.samples_per_iteration == 2:
+            sample = self.method.sample(noise, draws)
+        return Iteration(self.weight_step(sample, *train), alphas)
+
+    def alpha_step(self, sample: Sample, x: Tensor, y: Tensor, js_lambda: float) -> tuple[Tensor, ...]:
+        """Eq. 10's upper level: a step of the alphas alone; no gradient of a weight is computed."""
+        loss, logits = self.loss(self.method.path(sample), x, y)
+        penalty = self.method.penalty(sample.cell)
+        objective = loss if penalty is None else loss + js_lambda * penalty
+        alphas = list(self.method.parameters().values())
+        for alpha, gradient in zip(alphas, torch.autograd.grad(objective, alphas), strict=True):
+            alpha.grad = gradient
+        self._move_alphas()
+        return loss, y, logits, *(() if penalty is None else (penalty,))
+
+    def weight_step(self, sample: Sample, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """Eq. 10's lower level: a step of the weights that ran; the others keep value, momentum and decay."""
+        with torch.no_grad():
+            path = self.method.path(sample)
+        loss, logits = self.loss(path, x, y)
+        loss.backward()
+        self._move_weights(sample)
+        return loss, y, logits
+
+    def joint_step(self, sample: Sample, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """A step of alphas and weights by the gradients of one pass, as methods of one level take it."""
+        loss, logits = self.loss(self.method.path(sample), x, y)
+        loss.backward()
+        self._move_alphas()
+        self._move_weights(sample)
+        return loss, y, logits
+
+    def _move_alphas(self) -> None:
+        self.alpha_optimizer.step()
+        self.alpha_optimizer.zero_grad(set_to_none=True)
+        self.method.project()
+        self.method.moved()
+
+    def _move_weights(self, sample: Sample) -> None:
+        ran = [*self.shared, *(p for choice in _flat(sample.runs) for p in self.by_choice[choice])]
+        torch.nn.utils.clip_grad_norm_(ran, self.config.grad_clip)
+        self.optimizer.param_groups[0]["params"] = ran
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def loss(self, path: Path, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross entropy in float32, and the logits (B, classes)."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits = self.model(x, path)
+        return F.cross_entropy(logits.float(), y), logits
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, architecture parameters by their names, and both optimizers."""
+        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
+        return {
+            "model": self.model.state_dict(),
+            **{name: value.detach().clone() for name, value in self.method.parameters().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` stood."""
+        self.model.load_state_dict(state["model"])
+        with torch.no_grad():
+            for name, value in self.method.parameters().items():
+                value.copy_(state[name])
+        self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+
+
+def _flat(choices: Choices) -> list[tuple[int, int, int]]:
+    return [(kind, edge, operation) for kind, cell in enumerate(choices) for edge, operation in cell]
