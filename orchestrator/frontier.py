@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from orchestrator.ledger import State
-from orchestrator.plan import Plan, Trial
+from orchestrator.plan import Plan, Stage, Trial
 
 
 class Frontier:
@@ -27,6 +27,8 @@ class Frontier:
         self.seen = {trial.id for trial in known}
         self.searches = {trial.id: trial for trial in plan.searches}
         self.running: set[str] = set()
+        self.held: dict[tuple[str, str], list[Trial]] = {}
+        """What is not started, by setting and stage."""
 
     @property
     def finished(self) -> bool:
@@ -41,6 +43,26 @@ class Frontier:
         self.running.add(trial.id)
         return trial
 
+    def again(self, trial: Trial) -> None:
+        """A trial that was taken could not run as it was given; it is the next to start."""
+        self.running.discard(trial.id)
+        self.ready.appendleft(trial)
+
+    def hold(self, setting: str, stage: Stage) -> list[Trial]:
+        """Start no more trials of a setting and stage; returns those that were ready."""
+        kept = self.held.setdefault((setting, stage), [])
+        for trial in list(self.ready):
+            if (trial.setting, trial.stage) == (setting, stage):
+                self.ready.remove(trial)
+                kept.append(trial)
+        return kept
+
+    def release(self, setting: str, stage: Stage) -> list[Trial]:
+        """Start them after all; returns those that were held."""
+        freed = self.held.pop((setting, stage), [])
+        self.ready.extend(freed)
+        return freed
+
     def ended(self, trial_id: str, genotype: str | None) -> list[Trial]:
         """Note that a trial has its record; returns the retrainings that this makes ready."""
         self.running.discard(trial_id)
@@ -50,6 +72,10 @@ class Frontier:
         new = [trial for trial in self.plan.retrainings(search, genotype) if trial.id not in self.seen]
         self.seen.update(trial.id for trial in new)
         new = [trial for trial in new if not self.recorded(trial.id)]
+        for trial in new:
+            if (trial.setting, trial.stage) in self.held:
+                self.held[trial.setting, trial.stage].append(trial)
+        new = [trial for trial in new if (trial.setting, trial.stage) not in self.held]
         # Before the searches that wait: a search and its retrainings then end together, and a report has whole rows.
         self.ready.extendleft(reversed(new))
         return new

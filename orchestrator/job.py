@@ -33,9 +33,11 @@ class Job:
     """GPUs, or the share of one, that the trial was given; 0 runs on the CPU."""
     shared: bool
     """Whether other trials may run on the same device at the same time."""
+    alone: bool = False
+    """Whether it ran out of memory beside others and has the device for itself now."""
 
     @classmethod
-    def of(cls, plan: Plan, trial: Trial, storage: str, gpus: float, shared: bool) -> "Job":
+    def of(cls, plan: Plan, trial: Trial, storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
         """The job of a trial whose configuration is known."""
         if trial.config is None:
             raise ValueError(f"{trial.id}: its genotype is not known yet")
@@ -55,6 +57,7 @@ class Job:
             cpus=resources.cpus,
             gpus=gpus,
             shared=shared,
+            alone=alone,
         )
 
     @property

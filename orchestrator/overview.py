@@ -8,9 +8,11 @@ from statistics import median
 from typing import Any
 
 from orchestrator.checkpoints import Checkpoints
+from orchestrator.failures import attempts, by_kind, last_line
 from orchestrator.identity import Stage, canonical_config
 from orchestrator.ledger import Ledger, State
 from orchestrator.plan import Fingerprint, Plan, Trial
+from orchestrator.policy import Outcomes
 from orchestrator.spec import ANY_GENOTYPE
 from stcnas_core.config import SearchConfig
 from stcnas_core.errors import InputError
@@ -59,7 +61,17 @@ class Overview:
             {**row, "state": "running", "epochs_done": running[row["id"]]} if row["id"] in running else row
             for row in self.listed()
         ]
-        return {**self.as_plan(), "states": dict(states), "failures": self.failures(), "trials": trials}
+        return {
+            **self.as_plan(),
+            "states": dict(states),
+            "failures": self.failures(),
+            "failure_kinds": by_kind(attempts(self.ledger, [trial.id for trial in self.trials])),
+            "given_up": [
+                {"setting": setting, "stage": stage, "not_started": count}
+                for (setting, stage), count in self.given_up().items()
+            ],
+            "trials": trials,
+        }
 
     def listed(self) -> list[dict[str, Any]]:
         """One plain row for each trial."""
@@ -76,6 +88,22 @@ class Overview:
             for trial in self.trials
         ]
 
+    def outcomes(self) -> Outcomes:
+        """How the trials that have records ended."""
+        kinds = {row["id"]: row["error_kind"] for row in self.failures()}
+        found = Outcomes()
+        for trial in self.trials:
+            if self.states[trial.id] != "missing":
+                found.note(trial.setting, trial.stage, kinds.get(trial.id))
+        return found
+
+    def given_up(self) -> dict[tuple[str, Stage], int]:
+        """Settings and stages of which nothing more is started, since all that ended failed; and how many that is."""
+        found = self.outcomes()
+        asked: dict[tuple[str, Stage], None] = dict.fromkeys((trial.setting, trial.stage) for trial in self.trials)
+        left = Counter((trial.setting, trial.stage) for trial in self.missing)
+        return {(setting, stage): left[setting, stage] for setting, stage in asked if found.hopeless(setting, stage)}
+
     def failures(self) -> list[dict[str, Any]]:
         """Failed trials with the last line of their errors."""
         failed = [trial.id for trial in self.trials if self.states[trial.id] == "failed"]
@@ -87,12 +115,6 @@ class Overview:
             }
             for row in self.ledger.rows(failed, columns)
         ]
-
-
-def last_line(text: str | None) -> str:
-    """The line of a traceback that says what went wrong."""
-    lines = (text or "").strip().splitlines()
-    return lines[-1] if lines else "no error text"
 
 
 def examine(plan: Plan, ledger: Ledger) -> Overview:

@@ -37,6 +37,12 @@ class Demand:
         """Whether others may compute on the same device: on a share of a GPU, or on the CPUs of one machine."""
         return self.gpus < 1 if self.gpus else any(self._on(node) > 1 for node in nodes)
 
+    def alone(self, nodes: Sequence[Node]) -> "Demand":
+        """The same with a device for itself: a whole GPU, or all CPUs of the largest node."""
+        if self.gpus:
+            return Demand(self.cpus, max(1.0, self.gpus))
+        return Demand(max(node.get("CPU", 0.0) for node in nodes), 0.0)
+
     def _on(self, node: Node) -> int:
         by_cpu = math.floor(node.get("CPU", 0.0) / self.cpus)
         if not self.gpus:

@@ -111,6 +111,11 @@ class Reporter:
         if progress.state != "running" and running is not None:
             self.say(self._ending(trial, progress))
 
+    def again(self, trial: Trial, why: str) -> None:
+        """A trial that runs will be started again."""
+        self.tracker.running.pop(trial.id, None)
+        self.say(f"note: {named(trial)}: {why}")
+
     def beat(self) -> None:
         """Called often, whether or not anything happened."""
 

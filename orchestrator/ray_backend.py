@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import tempfile
 import traceback
@@ -20,6 +21,8 @@ from typing import Any
 os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
     RAY_CHDIR_TO_TRIAL_DIR="0",
+    # By its name for other systems: without it, clusters of this machine alone would listen on all its interfaces.
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
@@ -39,14 +42,9 @@ from orchestrator import preflight
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Stage, Trial
-from orchestrator.progress import named
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
-
-RESTARTS = 3
-"""How often a trial whose process or node died is started again before it is recorded as lost."""
-
 
 Demands = dict[Stage, preflight.Demand]
 
@@ -102,6 +100,9 @@ def _cluster(address: str | None) -> Iterator[None]:
     }
     if address is None:
         quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        # Ray's own token lies in a file that all users of the machine can read.
+        os.environ.pop("RAY_AUTH_MODE", None)
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         ray.init(address=address or "local", **quiet)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
@@ -146,27 +147,23 @@ def _demands(run: Run, nodes: list[dict[str, float]]) -> Demands:
 
 
 def _fit(run: Run, interruption: Interruption, demands: Demands, nodes: list[dict[str, float]]) -> None:
-    door = _Door(run, demands, {stage: demand.shares_device(nodes) for stage, demand in demands.items()})
-    bundles = {
-        stage: tune.PlacementGroupFactory([{"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}])
-        for stage, demand in demands.items()
-    }
-    most = len(run.plan.searches) * (1 + len(run.plan.sweep.retrain_seeds))
+    door = _Door(run, demands, nodes)
     with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
         tuner = tune.Tuner(
-            tune.with_resources(_work, lambda config: bundles[config["stage"]]),
+            tune.with_resources(_work, lambda config: tune.PlacementGroupFactory([config["resources"]])),
             tune_config=tune.TuneConfig(
                 search_alg=door,
-                num_samples=most,
+                num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.config["id"],
-                trial_dirname_creator=lambda trial: trial.config["id"],
+                trial_dirname_creator=lambda trial: f"{trial.config['id']}-{trial.config['start']}",
             ),
             run_config=tune.RunConfig(
                 name="run",
                 storage_path=folder,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+                # Starts after a failure are ours to decide (policy.py): each is another trial to Tune.
+                failure_config=tune.FailureConfig(max_failures=0),
                 callbacks=[_Listener(run, door, interruption)],
             ),
         )
@@ -197,18 +194,24 @@ class _Unkept:
 class _Door(_Unkept, Searcher):
     """Hands the frontier's trials to Tune as they become ready."""
 
-    def __init__(self, run: Run, demands: Demands, shared: dict[Stage, bool]) -> None:
+    def __init__(self, run: Run, demands: Demands, nodes: list[dict[str, float]]) -> None:
         super().__init__()
-        self.run, self.demands, self.shared = run, demands, shared
+        self.run, self.demands, self.nodes = run, demands, nodes
+        self.starts = 0
         self.given: dict[str, tuple[Trial, Job]] = {}
 
     def suggest(self, trial_id: str) -> Any:
         trial = self.run.frontier.take()
         if trial is None:
             return Searcher.FINISHED if self.run.frontier.finished else None
-        job = self.run.job(trial, self.demands[trial.stage].gpus, self.shared[trial.stage])
+        demand = self.demands[trial.stage]
+        if trial.id in self.run.alone:
+            demand = demand.alone(self.nodes)
+        job = self.run.job(trial, demand.gpus, demand.shares_device(self.nodes))
         self.given[trial.id] = (trial, job)
-        return {"id": trial.id, "stage": trial.stage, "job": json.dumps(job.to_dict())}
+        self.starts += 1
+        resources = {"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}
+        return {"id": trial.id, "start": self.starts, "resources": resources, "job": json.dumps(job.to_dict())}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the listener has heard it already."""
@@ -247,16 +250,12 @@ class _Listener(_Unkept, tune.Callback):
             said = json.loads(result["progress"])
             self._guarded(trial, Progress(**{**said, "notices": tuple(said["notices"])}))
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.run.reporter.say(f"note: {named(self._given(trial)[0])}: its process or node died, it starts again")
-
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         mine, job = self._given(trial)
         file = Path(trial.error_file or "")
         said = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else "no error text"
-        summary = f"{said}\nthe trial's process or node died {RESTARTS + 1} times"
         try:
-            self.run.lost(job, mine, summary)
+            self.run.died(job, mine, said)
         except InputError as error:
             self.error = self.error or error
 

@@ -1,7 +1,7 @@
 """Runs what a plan lacks: the part that both backends share, and the one that needs no cluster."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.frontier import Frontier
@@ -9,9 +9,12 @@ from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Stage, Trial
+from orchestrator.policy import RULES, Kind, Outcomes, Restarts
 from orchestrator.progress import Reporter
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig
+
+_DEATHS = {"lost": "its process or node died", "preempted": "its node was taken away"}
 
 
 def epochs_of(plan: Plan, trial: Trial) -> int:
@@ -30,29 +33,71 @@ class Run:
     ledger: Ledger
     frontier: Frontier
     reporter: Reporter
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    alone: set[str] = field(default_factory=set)
+    """Trials that ran out of memory beside others and get a device of their own."""
+    restarts: Restarts = field(default_factory=Restarts)
 
     def job(self, trial: Trial, gpus: float, shared: bool) -> Job:
         """The job of a trial at the storage of this run."""
-        return Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared)
+        return Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
 
     def heard(self, trial: Trial, progress: Progress) -> None:
         """A trial has said something; where it has ended, what waited for it becomes ready."""
+        if progress.state == "crowded":
+            self.alone.add(trial.id)
+            self._again(trial, f"out of memory ({progress.error}); it starts again, alone on its device")
+            return
         self.reporter.update(trial, progress)
         if progress.state == "running":
             return
+        self._judge(trial, progress)
         ready = self.frontier.ended(trial.id, progress.genotype)
         if trial.stage == "search":
             self.reporter.tracker.replan(self.plan.retrainings(trial, None), ready)
 
-    def lost(self, job: Job, trial: Trial, error: str) -> None:
-        """Record a trial whose processes died so often that it was given up; its checkpoint stays."""
-        checkpoints = Checkpoints(self.ledger.storage)
-        attempt, epochs = checkpoints.progress(job.id)
-        row = {**job.row(max(1, attempt)), "state": "failed", "error_kind": "lost", "error": error}
+    def died(self, job: Job, trial: Trial, said: str) -> None:
+        """A trial's process or node is gone: it starts again, or is recorded as lost; its checkpoint stays."""
+        if self.ledger.has(trial.id):
+            # It died between its record and saying so; the next start finds the record and says it.
+            self._again(trial, "its process or node died")
+            return
+        kind: Kind = "preempted" if "preempted" in said else "lost"
+        starts, epochs = Checkpoints(self.ledger.storage).progress(trial.id)
+        attempt = max(starts, self.ledger.attempts_failed(trial.id) + 1)
         # Where and when it ran is known to the dead alone.
-        row |= {"host": None, "threads": None, "epochs_done": epochs}
-        self.ledger.record(row)
-        self.heard(trial, Progress(trial.id, "failed", epochs, error=error.strip().splitlines()[-1]))
+        unknown = {"host": None, "threads": None, "epochs_done": epochs}
+        row = {**job.row(attempt), "state": "failed", "error_kind": kind, "error": said, **unknown}
+        if self.restarts.allows(trial.id, kind, epochs):
+            self.ledger.record_failure(row)
+            self._again(trial, f"{_DEATHS[kind]}, it starts again")
+            return
+        summary = f"its process or node died {(RULES[kind].restarts or 0) + 1} times without an epoch in between"
+        self.ledger.record({**row, "error": f"{said}\n{summary}"})
+        self.heard(trial, Progress(trial.id, "failed", epochs, error=summary, kind=kind))
+
+    def give_up(self, setting: str, stage: Stage) -> None:
+        """Start no more trials of a setting and stage, since all that ended failed."""
+        held = self.frontier.hold(setting, stage)
+        waiting = [later for trial in held if trial.stage == "search" for later in self.plan.retrainings(trial, None)]
+        self.reporter.tracker.replan([*held, *waiting], [])
+        left = f"the other {len(held)} are not started" if held else "none is left"
+        self.reporter.say(f"note: {setting}: {stage} given up, all that ended failed; {left}")
+
+    def _judge(self, trial: Trial, progress: Progress) -> None:
+        """Give up a setting whose trials all fail, and take that back when one succeeds after all."""
+        if progress.state == "present":
+            return
+        key = trial.setting, trial.stage
+        self.outcomes.note(*key, progress.kind)
+        if self.outcomes.hopeless(*key) and key not in self.frontier.held:
+            self.give_up(*key)
+        elif progress.kind is None and (freed := self.frontier.release(*key)):
+            self.reporter.tracker.replan([], freed)
+
+    def _again(self, trial: Trial, why: str) -> None:
+        self.reporter.again(trial, why)
+        self.frontier.again(trial)
 
     def gpus(self, stage: Stage, available: float) -> float:
         """GPUs for a trial of a stage where a cluster, or this machine, has so many."""

@@ -43,6 +43,20 @@ def show_status(overview: Overview) -> None:
             f"({failure['error_kind']}): {failure['error']}",
             markup=False,
         )
+    for kind in content["failure_kinds"]:
+        console.print(
+            f"{kind['kind']}: {kind['attempts']} failed attempts of {kind['trials']} trials, the last"
+            f"{' on ' + kind['host'] if kind['host'] else ''}: {kind['last_error']} "
+            f"({overview.ledger.storage.uri}/{kind['record']})",
+            markup=False,
+            soft_wrap=True,
+        )
+    for stopped in content["given_up"]:
+        console.print(
+            f"stopped: {stopped['setting']}: every {stopped['stage']} that ended failed, "
+            f"{stopped['not_started']} are not started; `run --retry-failed` tries them again",
+            markup=False,
+        )
     if content["missing"]:
         _estimate(console, content)
 

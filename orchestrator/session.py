@@ -10,6 +10,7 @@ from typing import TextIO
 from orchestrator import preflight
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
+from orchestrator.failures import attempts
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.overview import Overview, examine
@@ -78,7 +79,9 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
     frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has)
     tracker = Tracker(_reachable(overview), lambda trial: epochs_of(plan, trial), time.monotonic)
     with reporter(tracker, out) as told:
-        state = Run(plan, ledger, frontier, told)
+        state = Run(plan, ledger, frontier, told, overview.outcomes(), _crowded(overview))
+        for setting, stage in overview.given_up():
+            state.give_up(setting, stage)
         if options.backend == "inline":
             run_inline(state, interruption)
             return
@@ -101,8 +104,15 @@ def _reachable(overview: Overview) -> list[Trial]:
     return [trial for trial in overview.missing if trial.config is not None or trial.parent not in failed]
 
 
+def _crowded(overview: Overview) -> set[str]:
+    """Missing trials that an earlier run left out of memory: they start alone at once."""
+    missing = [trial.id for trial in overview.missing if trial.config is not None]
+    return {row["trial_id"] for row in attempts(overview.ledger, missing) if row["error_kind"] == "out_of_memory"}
+
+
 def _startable(overview: Overview) -> bool:
-    return any(trial.config is not None for trial in overview.missing)
+    given_up = overview.given_up()
+    return any(trial.config is not None and (trial.setting, trial.stage) not in given_up for trial in overview.missing)
 
 
 def _forget_failed(overview: Overview) -> Overview:
@@ -132,9 +142,18 @@ def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
             f"({failure['error_kind']}): {failure['error']}",
             file=out,
         )
+    given_up = overview.given_up()
+    for (setting, stage), count in given_up.items():
+        print(
+            f"stopped: {setting}: every {stage} that ended failed"
+            + (f", the other {count} are not started" if count else ""),
+            file=out,
+        )
     failed, missing = overview.count("failed"), overview.count("missing")
     if failed:
-        waiting = f", {missing} wait for them" if missing else ""
+        not_started = sum(given_up.values())
+        waiting = f", {not_started} not started" if not_started else ""
+        waiting += f", {missing - not_started} wait for them" if missing > not_started else ""
         print(
             f"{overview.count('done')} done, {failed} failed{waiting}; to run them again: "
             f"{options.command('run', '--retry-failed')}",

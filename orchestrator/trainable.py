@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
+from orchestrator.policy import Kind
 from orchestrator.storage import StorageError, open_storage
 from stcnas_core.errors import DivergedError, InputError
 
@@ -41,8 +42,8 @@ class Progress:
     """What a trial says after each epoch and at its end."""
 
     id: str
-    state: Literal["running", "finished", "failed", "present"]
-    """`present`: it had a record already, and nothing was run."""
+    state: Literal["running", "finished", "failed", "present", "crowded"]
+    """`present`: it had a record already, and nothing was run. `crowded`: it ran out of memory beside others."""
     epochs: int
     """Epochs done."""
     accuracy: float | None = None
@@ -50,6 +51,8 @@ class Progress:
     genotype: str | None = None
     error: str | None = None
     """Last line of the error of a failed trial."""
+    kind: str | None = None
+    """Kind of the failure of a failed trial."""
     notices: tuple[str, ...] = ()
     """What a person should know although the trial goes on."""
 
@@ -82,7 +85,7 @@ class _Attempt:
             **columns,
         }
 
-    def said(self, state: Literal["running", "finished", "failed", "present"], **more: Any) -> Progress:
+    def said(self, state: Literal["running", "finished", "failed", "crowded"], **more: Any) -> Progress:
         notices, self.notices = tuple(self.notices), []
         return Progress(self.job.id, state, len(self.epochs), _accuracy(self.epochs), notices=notices, **more)
 
@@ -109,16 +112,21 @@ def run_trial(job: Job) -> Iterator[Progress]:
     except Exception as error:  # whatever a trial raises becomes its record, and the sweep goes on
         kind = _kind(error)
         text = "".join(traceback.format_exception(error))
-        recorded = ledger.record(
-            attempt.row(state="failed", error_kind=kind, error=text), attempt.epochs, attempt.alphas
-        )
+        row = attempt.row(state="failed", error_kind=kind, error=text)
+        summary = f"{type(error).__name__}: {error}".splitlines()[0]
+        if kind == "out_of_memory" and not job.alone:
+            # No record yet, and its checkpoint stays.
+            ledger.record_failure(row)
+            yield attempt.said("crowded", error=summary)
+            return
+        recorded = ledger.record(row, attempt.epochs, attempt.alphas)
         if kind == "diverged" or not recorded:
             # It would diverge again from there; other failures may go on from their last epoch once they are healed.
             checkpoints.delete(job.id)
         if not recorded:
             yield _present(ledger, job)
             return
-        yield attempt.said("failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+        yield attempt.said("failed", error=summary, kind=kind)
 
 
 def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Iterator[Progress]:
@@ -250,7 +258,7 @@ def _accuracy(epochs: list[dict[str, Any]]) -> float | None:
     return None
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: Exception) -> Kind:
     if isinstance(error, DivergedError):
         return "diverged"
     text = str(error).lower()

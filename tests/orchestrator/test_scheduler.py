@@ -62,16 +62,20 @@ def test_a_trial_that_was_given_up_is_a_record_and_its_retrainings_do_not_wait(r
     assert trial is not None
     run.reporter.begin(trial)
     checkpoints = Checkpoints(run.ledger.storage)
-    for _ in range(4):
-        checkpoints.start(trial.id)
-    checkpoints.save(trial.id, 2, {})
-    run.lost(run.job(trial, 0, False), trial, "The actor died\nits process died 4 times")
+    for start in range(4):
+        if start:
+            assert run.frontier.take() == trial
+            run.reporter.begin(trial)
+        checkpoints.start(trial.id, after=run.ledger.attempts_failed(trial.id))
+        checkpoints.save(trial.id, 2, {})
+        assert not run.ledger.ids()
+        run.died(run.job(trial, 0, False), trial, "The actor died")
     row = run.ledger.trials().iloc[0]
     assert (row["trial_id"], row["state"], row["error_kind"]) == (trial.id, "failed", "lost")
     assert (row["attempt"], row["epochs_done"]) == (4, 2)
     assert checkpoints.epochs() == {trial.id: 2}
-    assert out.getvalue().startswith("[1/4] search default, seed 0: failed: its process died 4 times")
     assert run.frontier.take() == run.plan.searches[1]
+    assert "search default, seed 0: failed: its process or node died 4 times without an epoch" in out.getvalue()
     assert run.frontier.take() is None
 
 

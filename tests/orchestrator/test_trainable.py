@@ -158,7 +158,7 @@ def test_what_a_trial_raises_is_a_record_and_its_checkpoint_stays(
         return real(self)
 
     monkeypatch.setattr(Search, "run_epoch", breaks)
-    assert run(job(plan, ledger)).state == "failed"
+    assert run(job(plan, ledger, alone=True)).state == "failed"
     row = ledger.trials().iloc[0]
     assert (row["error_kind"], row["epochs_done"], row["attempt"]) == (kind, 2, 1)
     assert type(error).__name__ in row["error"]
