@@ -62,13 +62,17 @@ class Cell(nn.Module):
         drop_path: DropPath | None = None,
         *,
         owned: bool = False,
+        plain_outputs: bool = True,
     ) -> "States":
         """Run the chosen operations; each computed node is the sum of those that enter it.
 
-        `owned` says that nothing but this cell needs the inputs, so that they may be overwritten.
+        `owned` says that nothing but this cell needs the inputs, so that they may be overwritten; with `plain_outputs`
+        false the caller reads no node before its ReLU that an operation reads after it, so that those may be as well.
         """
-        edges = self.topology.edges
+        edges, given = self.topology.edges, self.topology.inputs
         kept = {edges[edge][1] for edge, k in chosen if not getattr(self._operations.get((edge, k)), "activated", True)}
+        if plain_outputs:
+            kept.update(range(given, given + self.topology.nodes))
         states = States(inputs, self.topology.nodes, kept, owned=owned)
         for choice, scale in zip(chosen, scales, strict=True):
             operation = self._operations.get(choice)
@@ -85,9 +89,10 @@ class Cell(nn.Module):
 class States:
     """The nodes of one cell while it runs: sums that grow in place, and one ReLU per node, in place where that is safe.
 
-    Safe means that the tensor is this cell's own and that no operation reads it before the ReLU (`kept` are the nodes
-    that one reads so): pooling saves its input, and a skip without a scale hands it on as it is. What is added up is
-    always the output of a norm, a pooling or a product, none of which saves its output for the backward pass.
+    Safe means that the tensor is this cell's own and that nobody reads it before the ReLU (`kept` are the nodes that
+    an operation or the caller reads so): pooling saves its input, and a skip without a scale hands it on as it is.
+    What is added up is always the output of a norm, a pooling or a product, none of which saves its output for the
+    backward pass.
     """
 
     def __init__(self, inputs: Sequence[Tensor], nodes: int, kept: set[int], *, owned: bool) -> None:

@@ -40,6 +40,7 @@ class PartialCell(Cell):
         drop_path: DropPath | None = None,
         *,
         owned: bool = False,
+        plain_outputs: bool = True,
     ) -> States:
         """As `Cell.forward`; nothing is overwritten."""
         edges = self.topology.edges

@@ -82,7 +82,8 @@ class DartsCell(nn.Module):
         activated: bool,
     ) -> Tensor:
         """(B, 4 C, H, W) of two activated inputs; before the ReLU with `activated` false."""
-        states = self.cell((self.preprocess0(s0), self.preprocess1(s1)), chosen, scales, drop_path, owned=True)
+        inputs = (self.preprocess0(s0), self.preprocess1(s1))
+        states = self.cell(inputs, chosen, scales, drop_path, owned=True, plain_outputs=not activated)
         return torch.cat(states.outputs(activated=activated), dim=1)
 
 

@@ -91,6 +91,6 @@ class NasBench201Network(CellNetwork):
         for position, cell in enumerate(self.cells):
             if position and position % self.per_stage == 0:
                 x = self.reductions[position // self.per_stage - 1](x)
-            x = cell((x,), chosen[0], scales[0], drop_path).plain(NASBENCH201.nodes)
+            x = cell((x,), chosen[0], scales[0], drop_path, plain_outputs=False).plain(NASBENCH201.nodes)
         x = F.relu(self.norm(x), inplace=True)
         return self.classifier(x.mean(dim=(2, 3)))
