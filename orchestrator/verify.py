@@ -13,7 +13,7 @@ from orchestrator.checkpoints import check as check_checkpoint
 from orchestrator.findings import Findings
 from orchestrator.ledger import Ledger
 from orchestrator.records import DamagedError
-from orchestrator.storage import StorageError, is_key
+from orchestrator.storage import LocalStorage, StorageError, is_key
 
 FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "trials")
 """In the order in which they are listed, so that what a running trial writes first is not taken for an orphan."""
@@ -25,10 +25,12 @@ _MOST_TRIES = 3
 
 
 def inspect(ledger: Ledger) -> Findings:
-    """Read everything; raises StorageError only where the storage itself cannot be listed.
+    """Read everything; raises StorageError only where there is no storage or it cannot be listed.
 
     What is wrong is looked at twice: something that was just being written or collected is no problem.
     """
+    if isinstance(ledger.storage, LocalStorage) and not ledger.storage.root.is_dir():
+        raise StorageError(f"there is no folder {ledger.storage.uri}: give --storage the one that the sweep ran with")
     findings = _look(ledger)
     if findings.problems:
         seen = {(problem.kind, problem.file, problem.reason) for problem in findings.problems}
