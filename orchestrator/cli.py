@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(help="What things cost here.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="Sweep file (YAML).", show_default=False)]
 StorageUri = Annotated[str, typer.Option("--storage", metavar="URI", help="Folder, or s3://, gs://, az:// address.")]
@@ -246,6 +248,21 @@ def fetch(
 
     folder = datasets.fetch(dataset, path)
     typer.echo(f"{dataset}: {'nothing to fetch' if folder is None else folder}")
+
+
+@bench_app.command()
+def overhead(
+    trials: Annotated[list[int] | None, typer.Option(min=1, help="Trials that compute nothing (repeatable).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each count is run.")] = 3,
+    answers: Annotated[int, typer.Option(min=1, help="Trials of the finished sweep that `run` answers about.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Cost of the engine itself: a trial beside plain Ray Tune, and seconds of answers about large sweeps."""
+    from orchestrator.overhead import measure
+
+    found = measure(trials or (100, 300, 1000), rounds, answers, sys.stderr if as_json else sys.stdout)
+    if as_json:
+        _print_json(found)
 
 
 def _examine(

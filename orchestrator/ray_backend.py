@@ -12,8 +12,8 @@ import secrets
 import socket
 import tempfile
 import traceback
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,22 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
-from orchestrator import preflight
+from orchestrator import preflight, probing
+from orchestrator.demands import Demands
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
-from orchestrator.plan import Stage, Trial
+from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
 
-Demands = dict[Stage, preflight.Demand]
+
+@dataclass(frozen=True)
+class Work:
+    """What workers do; tests and measurements of the engine's own cost put in something else."""
+
+    trial: Callable[[Job], Iterator[Progress]] = run_trial
+    probe: probing.Probe = field(default_factory=probing.Probe)
 
 
 class _Stop(BaseException):
@@ -64,24 +71,34 @@ def run_ray(run: Run, interruption: Interruption, address: str | None) -> None:
     """
     interruption.deferred = True
     try:
-        with _cluster(address):
+        with cluster(address):
             interruption.listen()
             interruption.check()
-            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            demands = _demands(run, nodes)
-            preflight.check_demands(demands, nodes)
-            if address is not None:
-                preflight.check_nodes(run.ledger.storage)
-            interruption.check()
-            _fit(run, interruption, demands, nodes)
-    except _Stop as stop:
-        raise stop.error from None
+            run_connected(run, interruption, many_nodes=address is not None)
     finally:
         interruption.deferred = False
 
 
+def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = False, work: Work | None = None) -> None:
+    """`run_ray` on the cluster that this process is connected to; `many_nodes` are checked for storage and versions."""
+    work = work or Work()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    demands = Demands(run, [node["Resources"] for node in alive])
+    demands.check()
+    if many_nodes:
+        preflight.check_nodes(run.ledger.storage)
+    interruption.check()
+    if shapes := demands.shapes():
+        say = run.reporter.say
+        demands.shares = probing.shares(shapes, alive, run.ledger.storage, work.probe, say, interruption.check)
+    try:
+        _fit(run, interruption, demands, work)
+    except _Stop as stop:
+        raise stop.error from None
+
+
 @contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
+def cluster(address: str | None) -> Iterator[None]:
     """A connection to a cluster, or a cluster of this machine alone that ends with the context."""
     if address is not None and address.startswith("ray://"):
         raise InputError(
@@ -136,21 +153,11 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _demands(run: Run, nodes: list[dict[str, float]]) -> Demands:
-    """What a trial of each stage that has something left asks for."""
-    available = sum(node.get("GPU", 0.0) for node in nodes)
-    stages: set[Stage] = {trial.stage for trial in run.reporter.tracker.left.values()}
-    return {
-        stage: preflight.Demand(getattr(run.plan.sweep.resources, stage).cpus, run.gpus(stage, available))
-        for stage in stages
-    }
-
-
-def _fit(run: Run, interruption: Interruption, demands: Demands, nodes: list[dict[str, float]]) -> None:
-    door = _Door(run, demands, nodes)
+def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work) -> None:
+    door = _Door(run, demands)
     with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
         tuner = tune.Tuner(
-            tune.with_resources(_work, lambda config: tune.PlacementGroupFactory([config["resources"]])),
+            tune.with_resources(_worker(work.trial), _bundle),
             tune_config=tune.TuneConfig(
                 search_alg=door,
                 num_samples=-1,
@@ -170,15 +177,23 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, nodes: list[dic
         tuner.fit()
 
 
-def _work(config: dict[str, Any]) -> None:
-    """In a worker: run a trial and report what it says."""
-    try:
-        for progress in run_trial(Job.from_dict(json.loads(config["job"]))):
-            tune.report({"progress": json.dumps(asdict(progress))})
-    except InputError as error:
-        tune.report({"refused": str(error)})
-    except Exception:  # nothing of a trial's own comes here: it is our own error, and the run must say so
-        tune.report({"broken": traceback.format_exc()})
+def _bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([config["resources"]])
+
+
+def _worker(trial: Callable[[Job], Iterator[Progress]]) -> Callable[[dict[str, Any]], None]:
+    """What Tune runs in a worker: a trial that reports what it says."""
+
+    def work(config: dict[str, Any]) -> None:
+        try:
+            for progress in trial(Job.from_dict(json.loads(config["job"]))):
+                tune.report({"progress": json.dumps(asdict(progress))})
+        except InputError as error:
+            tune.report({"refused": str(error)})
+        except Exception:  # nothing of a trial's own comes here: it is our own error, and the run must say so
+            tune.report({"broken": traceback.format_exc()})
+
+    return work
 
 
 class _Unkept:
@@ -194,20 +209,18 @@ class _Unkept:
 class _Door(_Unkept, Searcher):
     """Hands the frontier's trials to Tune as they become ready."""
 
-    def __init__(self, run: Run, demands: Demands, nodes: list[dict[str, float]]) -> None:
+    def __init__(self, run: Run, demands: Demands) -> None:
         super().__init__()
-        self.run, self.demands, self.nodes = run, demands, nodes
-        self.starts = 0
+        self.run, self.demands = run, demands
         self.given: dict[str, tuple[Trial, Job]] = {}
+        self.starts = 0
 
     def suggest(self, trial_id: str) -> Any:
         trial = self.run.frontier.take()
         if trial is None:
             return Searcher.FINISHED if self.run.frontier.finished else None
-        demand = self.demands[trial.stage]
-        if trial.id in self.run.alone:
-            demand = demand.alone(self.nodes)
-        job = self.run.job(trial, demand.gpus, demand.shares_device(self.nodes))
+        demand = self.demands.of(trial)
+        job = self.run.job(trial, demand.gpus, demand.shares_device(self.demands.nodes))
         self.given[trial.id] = (trial, job)
         self.starts += 1
         resources = {"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}

@@ -47,11 +47,16 @@ def _gpus(value: Any) -> float | Literal["auto"]:
 
 
 class StageResources(BaseModel):
-    """What one trial of a stage asks of the cluster; `auto` is one GPU where there are any."""
+    """What one trial of a stage asks of the cluster.
+
+    `gpus: auto` is the CPU where there is no GPU, else the share of one that the trial's measured memory allows:
+    `most_per_gpu` trials at most share a GPU then, 1 gives each one of its own.
+    """
 
     model_config = STRICT
     cpus: Annotated[float, Field(gt=0)] = 1
     gpus: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = "auto"
+    most_per_gpu: Annotated[int, Field(ge=1, le=100)] = 8
 
 
 class Resources(BaseModel):

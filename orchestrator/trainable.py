@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
+from orchestrator.packing import allocator_share
 from orchestrator.policy import Kind
 from orchestrator.storage import StorageError, open_storage
 from stcnas_core.errors import DivergedError, InputError
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 ALPHA_SNAPSHOTS = 10
 """Alphas are recorded after the first epoch, after the last, and at about so many points in between."""
-
-_MEMORY_OF_SHARE = 0.95
-"""Of a share of a GPU, what the allocator may take; the rest is for the CUDA context."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -62,6 +60,7 @@ class _Attempt:
     """One start of a trial and all that it and the starts before it brought forth."""
 
     job: Job
+    device: str
     number: int
     started_at: datetime
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -81,7 +80,7 @@ class _Attempt:
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
             "step_seconds": median(row["step_seconds"] for row in self.epochs) if self.epochs else None,
             "peak_memory_bytes": self.peak_memory or None,
-            "device": _device_name(self.job),
+            "device": _device_name(self.device),
             **columns,
         }
 
@@ -100,10 +99,10 @@ def run_trial(job: Job) -> Iterator[Progress]:
     if ledger.has(job.id):
         yield _present(ledger, job)
         return
-    _check_device(job)
+    device = device_of(job)
     _check_data(job)
     start = checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
-    attempt = _Attempt(job, start.attempt, start.first_at)
+    attempt = _Attempt(job, device, start.attempt, start.first_at)
     try:
         with _threads(job.threads):
             yield from _train(attempt, checkpoints, ledger)
@@ -132,7 +131,7 @@ def run_trial(job: Job) -> Iterator[Progress]:
 def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Iterator[Progress]:
     """The epochs that are left, a checkpoint after each, and the record."""
     job = attempt.job
-    _reset_peak_memory(job)
+    _reset_peak_memory(job, attempt.device)
     run = _resumed(attempt, checkpoints)
     wanted = _snapshot_epochs(job.config.epochs)
     while not run.finished:
@@ -166,7 +165,7 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Search | Retrain":
     """The search or retraining where its newest usable checkpoint left it, else at its beginning."""
     job = attempt.job
     state = checkpoints.newest(job.id, attempt.notices.append)
-    run = _fresh(job)
+    run = _fresh(job, attempt.device)
     if state is None:
         return run
     try:
@@ -176,16 +175,15 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Search | Retrain":
             raise InputError(f"the checkpoint has {run.epoch} epochs and rows of {len(epochs)}")
     except (InputError, KeyError, TypeError, ValueError) as error:
         attempt.notices.append(f"the checkpoint of {job.id} cannot be used ({error}); it starts from its beginning")
-        return _fresh(job)
+        return _fresh(job, attempt.device)
     attempt.epochs, attempt.alphas, attempt.peak_memory = epochs, alphas, int(state["peak_memory"])
     return run
 
 
-def _fresh(job: Job) -> "Search | Retrain":
+def _fresh(job: Job, device: str) -> "Search | Retrain":
     from stcnas_core.retrain import Retrain, RetrainConfig
     from stcnas_core.search import Search
 
-    device = "cuda" if job.gpus > 0 else "cpu"
     if isinstance(job.config, RetrainConfig):
         return Retrain(job.config, data_path=job.data_path, device=device)
     return Search(job.config, data_path=job.data_path, device=device)
@@ -212,9 +210,10 @@ def _snapshot_epochs(epochs: int) -> set[int]:
     return {1, *range(step, epochs, step), epochs}
 
 
-def _check_device(job: Job) -> None:
+def device_of(job: Job) -> str:
+    """PyTorch's name of the device that a trial was given; raises InputError where it is not there."""
     if job.gpus == 0:
-        return
+        return "cpu"
     import torch
 
     if not torch.cuda.is_available():
@@ -222,6 +221,7 @@ def _check_device(job: Job) -> None:
             f"on {socket.gethostname()}: the trial was given a GPU and PyTorch finds no CUDA device there; install a "
             f"CUDA build of PyTorch, or set resources.{job.stage}.gpus: 0"
         )
+    return "cuda"
 
 
 def _check_data(job: Job) -> None:
@@ -280,21 +280,22 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _reset_peak_memory(job: Job) -> None:
+def _reset_peak_memory(job: Job, device: str) -> None:
     """Forget what earlier trials of this process needed, and keep a shared GPU's other trials safe from this one."""
     import torch
 
-    if job.gpus > 0:
+    if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        torch.cuda.set_per_process_memory_fraction(_MEMORY_OF_SHARE * job.gpus if job.gpus < 1 else 1.0)
+        memory = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(allocator_share(job.gpus, memory))
         return
     # Linux alone can forget it; elsewhere the peak is that of the whole process so far.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _device_name(job: Job) -> str:
+def _device_name(device: str) -> str:
     import torch
 
-    return torch.cuda.get_device_name() if job.gpus > 0 else "cpu"
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"

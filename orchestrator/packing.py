@@ -1,0 +1,209 @@
+"""How many trials share a GPU: the memory of one, measured once per shape of configuration and kind of card.
+
+A measurement runs a few steps of the real search or retraining alone on a card. What it needed is kept in the storage
+(`packing/<shape>-<card>.json`) and becomes Ray's share of a GPU, 1/k, to which the trial's allocator is then held.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.identity import Stage, canonical_config
+from orchestrator.storage import Storage
+from orchestrator.versions import versions
+from stcnas_core.config import RetrainConfig, SearchConfig
+
+CONTEXT_BYTES = 512 * 1024**2
+"""What a process needs on a GPU beside its allocator: CUDA's context and the kernels that libraries load."""
+
+HEADROOM = 1.15
+"""Over the measured peak: sampled cells differ from step to step, and fragments add up over a long run."""
+
+STEPS = 4
+"""Steps of each of the two measured epochs."""
+
+HEAVIEST_CELL = {
+    "darts": "Genotype(normal={pairs}, normal_concat=range(2, 6), reduce={pairs}, reduce_concat=range(2, 6))".format(
+        pairs=[("sep_conv_5x5", source) for _ in range(4) for source in (0, 1)]
+    ),
+    "nasbench201": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+}
+"""Stands in for the cells that a sweep retrains: measured once, and no cell of the space needs more."""
+
+_LIGHT = {
+    "seed",
+    "genotype",
+    "epochs",
+    "warmup_epochs",
+    "evaluate_every",
+    "lr",
+    "lr_min",
+    "weight_decay",
+    "grad_clip",
+    "alpha_lr",
+    "alpha_lr_schedule",
+    "alpha_betas",
+    "alpha_weight_decay",
+    "alpha_start",
+    "noise",
+    "noise_form",
+    "js_lambda",
+    "js_scope",
+    "js_gradient",
+    "drop_path",
+    "cutout",
+}
+"""Fields that a step's memory does not depend on; any other may change it."""
+
+_RAY_UNITS = 10_000
+"""Ray counts GPUs in ten-thousandths and rounds: six trials at 1/6 would ask for more than one."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A kind of GPU: its name and its memory in bytes."""
+
+    name: str
+    memory: int
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides a trial's memory: configurations of one shape need the same."""
+
+    stage: Stage
+    config: SearchConfig | RetrainConfig
+    """One of that shape, small in images and epochs, that is run to measure it."""
+    data: str
+    data_path: str | None
+    digest: str
+
+    @classmethod
+    def of(cls, stage: Stage, config: SearchConfig | RetrainConfig, data: str, data_path: str | None) -> "Shape":
+        """The shape of a configuration; that of a retraining is the same for all cells of a space."""
+        content = json.loads(canonical_config(stage, config, data))
+        content["config"] = {name: value for name, value in content["config"].items() if name not in _LIGHT}
+        content["torch_version"] = versions()["torch_version"]
+        if isinstance(config, RetrainConfig):
+            space = "nasbench201" if config.genotype.startswith("|") else "darts"
+            content["space"] = space
+            config = dataclasses.replace(config, genotype=HEAVIEST_CELL[space])
+        text = json.dumps(content, sort_keys=True)
+        return cls(stage, config, data, data_path, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+    def key(self, card: Card) -> str:
+        """Where the storage keeps what trials of this shape need on such a card."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", card.name).strip("-") or "gpu"
+        return f"packing/{self.digest}-{name}-{card.memory // 1024**2}.json"
+
+    def named(self) -> str:
+        """The shape in a person's words."""
+        method = "" if isinstance(self.config, RetrainConfig) else f" {self.config.method}"
+        config = self.config
+        return f"{self.stage}{method} ({config.cells} cells, C={config.channels}, batch {config.batch_size})"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that one trial alone reserved on a GPU; None where the whole card was not enough."""
+
+    peak: int | None
+
+    def trials(self, card: Card, most: int) -> int:
+        """How many such trials share the card, at least one and `most` at most."""
+        if self.peak is None:
+            return 1
+        return max(1, min(most, card.memory // (math.ceil(self.peak * HEADROOM) + CONTEXT_BYTES)))
+
+
+def share(trials: int) -> float:
+    """Ray's share of a GPU of which so many fit on it."""
+    return math.floor(_RAY_UNITS / trials) / _RAY_UNITS
+
+
+def allocator_share(share: float, memory: int) -> float:
+    """Of a GPU of so many bytes, the part that the allocator of a trial with a share of it may take."""
+    left = share - CONTEXT_BYTES / memory
+    # A share too small for a context is somebody's explicit wish: it holds a little all the same.
+    return 1.0 if share >= 1 else left if left > 0 else share / 2
+
+
+def recall(storage: Storage, shape: Shape, card: Card) -> Need | None:
+    """What was measured before; None where nothing was, or nothing that can be read."""
+    data = storage.read(shape.key(card))
+    try:
+        peak = json.loads(data)["peak_bytes"] if data else -1
+    except (ValueError, KeyError, TypeError):
+        return None
+    if peak is None or (isinstance(peak, int) and peak > 0):
+        return Need(peak)
+    return None
+
+
+def remember(storage: Storage, shape: Shape, card: Card, need: Need) -> None:
+    """Keep a measurement, with what it is of, for whoever reads the file."""
+    content = {
+        "peak_bytes": need.peak,
+        "card": dataclasses.asdict(card),
+        "stage": shape.stage,
+        "config": dataclasses.asdict(shape.config),
+        "data": shape.data,
+        "torch_version": versions()["torch_version"],
+    }
+    storage.replace(shape.key(card), json.dumps(content, indent=1).encode())
+
+
+def this_card() -> Card:
+    """The GPU that this process was given."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(0)
+    return Card(properties.name, properties.total_memory)
+
+
+def measure(shape: Shape) -> Need:
+    """Run a few steps of a shape on this process's GPU and say what they reserved there.
+
+    Raises whatever the search or the retraining raises, running out of memory aside.
+    """
+    import torch
+
+    from stcnas_core import datasets
+    from stcnas_core.retrain import Retrain
+    from stcnas_core.search import Search
+
+    config, path = shape.config, shape.data_path
+    whole = {"train_images": len(datasets.read(config.dataset, "train", path=path, limit=config.train_images).labels)}
+    if isinstance(config, RetrainConfig):
+        test = datasets.read(config.dataset, "test", path=path, limit=config.test_images)
+        whole["test_images"] = len(test.labels)
+    config = shortened(config, whole)
+    try:
+        if isinstance(config, RetrainConfig):
+            run: Search | Retrain = Retrain(config, data_path=path, device="cuda")
+            side = run.train.size
+        else:
+            run = Search(config, data_path=path, device="cuda")
+            side = run.data.size
+        while not run.finished:
+            run.run_epoch()
+    except torch.cuda.OutOfMemoryError:
+        return Need(None)
+    # The whole set lies on the card, as bytes, of which the measured run had a part.
+    left_out = sum(count - getattr(config, name) for name, count in whole.items())
+    return Need(torch.cuda.max_memory_reserved() + left_out * 3 * side**2)
+
+
+def shortened(config: SearchConfig | RetrainConfig, whole: Mapping[str, int]) -> SearchConfig | RetrainConfig:
+    """The same steps, few of them: two epochs, so that what follows the first is among them, on as few images."""
+    halves = 2 if isinstance(config, SearchConfig) else 1
+    wanted = {"train_images": halves * STEPS * config.batch_size, "test_images": config.batch_size}
+    images: dict[str, Any] = {name: min(wanted[name], count) for name, count in whole.items()}
+    if isinstance(config, SearchConfig):
+        images["warmup_epochs"] = 0
+    return dataclasses.replace(config, epochs=2, evaluate_every=1, **images)
