@@ -14,6 +14,7 @@ from analysis import ablation, formats, sections, tables
 from analysis.formats import Table
 from analysis.provenance import facts, ran, scale, versions
 from analysis.results import Record, Results, collect
+from analysis.search_cost import search_cost
 from analysis.style import css_variables
 from analysis.svg import Sheet
 
@@ -71,6 +72,7 @@ def _tables(results: Results) -> dict[str, Table]:
         ablation.ablation(results, _ran(results)),
         tables.paired(results),
         tables.ranking_table(results),
+        search_cost(results),
         tables.cost(results),
         tables.runs(results),
     ]

@@ -149,6 +149,7 @@ def cost(results: Results) -> Table:
             seconds = summarize(number(record.get("device_seconds")) for record in found)
             peaks = [peak for record in found if (peak := number(record.get("peak_memory_bytes"))) is not None]
             attempts = sum(int(number(record.get("attempt")) or 1) for record in found)
+            steps = summarize(number(record.get("step_seconds")) for record in found)
             total = seconds.mean * seconds.n if seconds.mean is not None else None
             is_shared = any(record.get("shared_device") for record in found)
             shared |= is_shared
@@ -161,6 +162,7 @@ def cost(results: Results) -> Table:
                     str(len(found)),
                     duration(seconds.mean) + mark,
                     duration(total) + mark,
+                    duration(steps.mean) + mark,
                     memory(peak),
                     str(attempts - len(found)),
                 )
@@ -173,13 +175,17 @@ def cost(results: Results) -> Table:
                     "device_seconds_mean": seconds.mean,
                     "device_seconds_std": seconds.std,
                     "device_seconds_total": total,
+                    "step_seconds_mean": steps.mean,
                     "peak_memory_bytes": peak,
                     "restarts": attempts - len(found),
                     "shared_device": is_shared,
                 }
             )
-    columns = ("Setting", "Stage", "Trials", "Device time each", "Device time total", "Peak memory", "Restarts")
-    notes = ["Device time is over all attempts, without reading data. GB and MB are powers of ten."]
+    columns = ("Setting", "Stage", "Trials", "Device time each", "Device time total", "Step", "Peak memory", "Restarts")
+    notes = [
+        "Device time is over all attempts, without reading data; a step is one of training, the median over epochs. "
+        "GB and MB are powers of ten."
+    ]
     if shared:
         notes.append("* Other trials ran on the same device at that time, so this time is no clean cost.")
     if retrained > len({record["trial_id"] for run in results.runs for record in run.retrains}):

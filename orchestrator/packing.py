@@ -52,6 +52,7 @@ _LIGHT = {
     "alpha_start",
     "noise",
     "noise_form",
+    "temperature",
     "js_lambda",
     "js_scope",
     "js_gradient",

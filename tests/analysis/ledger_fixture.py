@@ -236,6 +236,7 @@ def _finish_search(
             params=22_400 + rng.randrange(0, 9000),
             macs=1_400_000,
             device_seconds=20.0 + rng.random() * 4,
+            step_seconds=0.125,
             peak_memory_bytes=410_000_000 + rng.randrange(0, 9_000_000),
             epochs_done=config.epochs,
         )

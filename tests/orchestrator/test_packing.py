@@ -14,7 +14,7 @@ from orchestrator import packing
 from orchestrator.demands import Demands
 from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
-from orchestrator.packing import CONTEXT_BYTES, HEADROOM, HEAVIEST_CELL, Card, Need, Shape
+from orchestrator.packing import CONTEXT_BYTES, HEAVIEST_CELL, Card, Need, Shape
 from orchestrator.plan import make_plan
 from orchestrator.preflight import Demand
 from orchestrator.progress import Lines, Tracker
@@ -73,7 +73,7 @@ def test_retrainings_of_a_space_are_one_shape() -> None:
 
 
 @settings(deadline=None)
-@given(peak=st.integers(1, 200 * GB), memory=st.integers(GB, 200 * GB), most=st.integers(1, 100))
+@given(peak=st.integers(GB // 5, 200 * GB), memory=st.integers(GB, 200 * GB), most=st.integers(1, 100))
 def test_so_many_fit_on_a_card_as_their_share_of_it_holds(peak: int, memory: int, most: int) -> None:
     trials = Need(peak).trials(Card("", memory), most)
     assert 1 <= trials <= most
@@ -82,7 +82,7 @@ def test_so_many_fit_on_a_card_as_their_share_of_it_holds(peak: int, memory: int
     assert round(share * 10_000) * trials <= 10_000
     assert int(1 / share) == trials
     if trials > 1:
-        assert packing.allocator_share(share, memory) * memory >= peak * (1 + (HEADROOM - 1) / 2)
+        assert packing.allocator_share(share, memory) * memory >= peak
         assert trials * (packing.allocator_share(share, memory) * memory + CONTEXT_BYTES) <= memory * 1.000001
     else:
         assert packing.allocator_share(share, memory) == 1.0

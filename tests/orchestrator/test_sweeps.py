@@ -68,6 +68,21 @@ ANY_CELL = "Genotype(normal={0}, normal_concat=range(2, 6), reduce={0}, reduce_c
 )
 
 
+def test_table3_measures_the_papers_settings_in_short_searches_one_to_a_gpu():
+    full = plan("table3")
+    table = published(full.sweep.paper)
+    rows = [table.row(setting) for setting in settings(full)]
+    known = {trial.config.method for trial in full.searches}
+    assert known >= {"darts", "stc"}
+    assert rows == [row for row in table.rows if row.name.split()[0].lower() in known]
+    for trial, row in zip(full.searches, rows, strict=True):
+        assert {key: getattr(trial.config, key) for key in row.search} == dict(row.search)
+        assert trial.config.method == row.name.split()[0].lower()
+        assert trial.config.epochs * trial.config.train_images < 50_000
+    assert full.sweep.resources.search.most_per_gpu == 1
+    assert settings(plan("table3", "smoke")) == settings(full)
+
+
 @pytest.mark.parametrize("name", SEEDS)
 def test_smoke_runs_all_settings_on_few_digits(name):
     smoke, full = plan(name, "smoke"), plan(name)
