@@ -39,7 +39,6 @@ class Record:
     genotype: str | None
     data: str
     method: str | None
-    error_kind: str | None
     accuracies: Mapping[str, float | None]
 
 
@@ -52,7 +51,6 @@ def record_of(row: Row) -> Record:
         row["genotype"],
         str(row["data"]),
         row["search_method"],
-        row["error_kind"],
         {name: row[name] for name in _ACCURACIES},
     )
 
@@ -121,8 +119,7 @@ def bad_epochs(record: Record, rows: Sequence[Row]) -> list[str]:
     numbers = [row["epoch"] for row in rows]
     if numbers != list(range(len(numbers))):
         return ["its epochs are not 0, 1, 2, ... once each"]
-    # Whoever records a trial as lost knows how far it was, and has no rows.
-    complete = len(rows) == record.epochs or (record.error_kind == "lost" and not rows)
+    complete = len(rows) == record.epochs
     wrong = [] if complete else [f"{len(rows)} of {record.epochs} epochs are there"]
     if {row["stage"] for row in rows} - {record.stage}:
         wrong.append("its stage is not the record's")

@@ -195,7 +195,8 @@ class _Look:
         with_alphas = {record.method for trial_id, record in self.found.records.items() if trial_id in alphas}
         for trial_id, record in self.found.records.items():
             key = self.where["trials"][trial_id]
-            if record.epochs and trial_id not in epochs and record.error_kind != "lost":
+            # Whoever records a trial whose worker died knows how far it was, and has no rows.
+            if record.finished and trial_id not in epochs:
                 reason = f"no epochs of trial {trial_id} can be read; the record stands"
                 self.found.wrong("incomplete", key, reason, movable=False)
             searched = record.finished and record.stage == "search" and record.method in with_alphas
