@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STORAGE ?= results
 
-.PHONY: install quickstart test lint type clean
+.PHONY: install quickstart test fuzz scale lint type clean
 
 install: $(VENV)/installed
 
@@ -19,6 +19,15 @@ quickstart: install  ## a real sweep on real images: 8 searches, their retrainin
 
 test: install
 	$(BIN)/python -m pytest
+
+fuzz: install  ## coverage-guided fuzzing of everything that reads what others wrote: 250,000 inputs and more
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python tests/fuzz/fuzz.py genotype 150000
+	$(BIN)/python tests/fuzz/fuzz.py checkpoint 100000
+	$(BIN)/python tests/fuzz/fuzz.py sweep 20000 -max_len=1024
+
+scale: install  ## more than 10,000 simulated trials, 1 % of their workers dying, and the verbs that read them
+	$(BIN)/python tests/scale/measure.py $(STORAGE)-simulated --workers 64 --deaths 0.01
 
 lint: install
 	$(BIN)/ruff check .

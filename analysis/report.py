@@ -59,6 +59,8 @@ def status_line(results: Results) -> str:
     """Whether the sweep is complete, and if not, what finished, failed and is missing."""
     finished, failed, missing = (results.counts[state] for state in ("finished", "failed", "missing"))
     total = len(results.planned)
+    if any(record.get("device") == "simulated" for record in results.records.values()):
+        return f"Simulated, no result: {finished} of {total} trials played"
     if results.complete:
         return f"Complete: {finished} of {total} trials finished"
     word = "Not started" if finished + failed == 0 else "Half done" if missing else "Done, with failures"

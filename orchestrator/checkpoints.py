@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.archive import check_archive
 from orchestrator.storage import Storage
 
 _MAGIC = b"stcnas checkpoint 1\n"
@@ -130,6 +131,7 @@ def _decode(data: bytes) -> dict[str, Any]:
         raise ValueError("it is no checkpoint of this version")
     if hashlib.sha256(payload).digest() != data[len(_MAGIC) : start]:
         raise ValueError("its checksum is wrong")
+    check_archive(payload)
     try:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile or foreign archive raises whatever it likes; the content is refused

@@ -93,16 +93,49 @@ def run(
     if dry_run:
         plan(sweep, storage, profile, overrides, as_json)
         return
-    if backend not in ("ray", "inline"):
-        raise InputError(f"--backend {backend}: must be ray or inline")
-    if backend == "inline" and address is not None:
-        raise InputError("--address goes with --backend ray")
+    _check_backend(backend, address)
     from orchestrator import session
+    from orchestrator.simulation import check_real
 
     overview = _examine(sweep, storage, profile, overrides)
+    check_real(overview.ledger.storage)
     out = sys.stderr if as_json else sys.stdout
     options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, retry_failed)
     code = session.run(overview, options, out)
+    if as_json and code != INTERRUPTED:
+        from orchestrator.overview import examine
+
+        _print_json(examine(overview.plan, overview.ledger).as_status())
+    raise typer.Exit(code)
+
+
+@app.command()
+def simulate(
+    sweep: SweepFile,
+    storage: Annotated[str, typer.Option("--storage", metavar="URI", help="Where to; never a real ledger.")],
+    profile: Profile = None,
+    overrides: Overrides = None,
+    backend: Annotated[str, typer.Option(help="inline: a simulated clock in this process; or ray.")] = "inline",
+    address: Annotated[str | None, typer.Option(help="Ray cluster, as host:port or auto.")] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Trials at the same time.")] = 4,
+    speed: Annotated[float, typer.Option(metavar="X", help="Simulated seconds in one; 0 waits for nothing.")] = 0,
+    deaths: Annotated[float, typer.Option(metavar="SHARE", help="Share of starts whose worker dies.")] = 0,
+    recorded: Annotated[
+        str | None, typer.Option(metavar="URI", help="Ledger to play; what it lacks is made up.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play a sweep without computing anything, into a storage that is marked as simulated."""
+    from orchestrator import session
+    from orchestrator.simulation import Simulation, claim
+    from orchestrator.storage import open_storage
+
+    _check_backend(backend, address)
+    how = Simulation(workers, speed, deaths, recorded, processes=backend == "ray")
+    claim(open_storage(storage))
+    overview = _examine(sweep, storage, profile, overrides)
+    options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, False, how)
+    code = session.run(overview, options, sys.stderr if as_json else sys.stdout)
     if as_json and code != INTERRUPTED:
         from orchestrator.overview import examine
 
@@ -265,6 +298,13 @@ def overhead(
         _print_json(found)
 
 
+def _check_backend(backend: str, address: str | None) -> None:
+    if backend not in ("ray", "inline"):
+        raise InputError(f"--backend {backend}: must be ray or inline")
+    if backend == "inline" and address is not None:
+        raise InputError("--address goes with --backend ray")
+
+
 def _examine(
     sweep: Path, storage: str, profile: str | None, overrides: list[str] | None, *, reading: bool = False
 ) -> "Overview":
@@ -272,12 +312,16 @@ def _examine(
     from orchestrator.ledger import Ledger
     from orchestrator.overview import examine, recorded_fingerprint
     from orchestrator.plan import make_plan
+    from orchestrator.simulation import fingerprint, is_simulated
     from orchestrator.spec import load_sweep
     from orchestrator.storage import open_storage
 
     loaded = load_sweep(sweep, profile=profile, overrides=overrides or ())
     ledger = Ledger(open_storage(storage))
     known = recorded_fingerprint(ledger, lambda notice: typer.echo(notice, err=True)) if reading else None
+    if is_simulated(ledger.storage):
+        typer.echo(f"note: {ledger.storage.uri} holds simulated records, no results", err=True)
+        known = fingerprint
     return examine(make_plan(loaded, known), ledger)
 
 
@@ -290,6 +334,10 @@ def main() -> NoReturn:
     try:
         app()
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
+        # A message may quote a hostile file, which must not steer the terminal.
+        shown = "".join(
+            letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in str(error)
+        )
+        typer.echo(f"error: {shown}", err=True)
         raise SystemExit(BAD_INPUT) from None
     raise SystemExit(0)

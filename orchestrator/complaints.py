@@ -24,9 +24,16 @@ _MUST_BE = {
 }
 
 
+MOST_LINES = 20
+"""Findings that a person is told at once."""
+
+
 def as_input_error(error: ValidationError, source: Source) -> InputError:
-    """One InputError with a line for each finding."""
-    return InputError("\n".join(_line(details, source) for details in error.errors(include_url=False)))
+    """One InputError with a line for each finding, as far as a person reads them."""
+    found = error.errors(include_url=False)
+    lines = [_line(details, source) for details in found[:MOST_LINES]]
+    more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
+    return InputError("\n".join([*lines, *more]))
 
 
 def place(path: KeyPath, message: str, source: Source) -> str:

@@ -32,7 +32,7 @@ class Demands:
 
     def shapes(self) -> dict[Shape, int]:
         """The shapes of the trials that are left and pack themselves, with how many may share a GPU at most."""
-        if not self.available:
+        if not self.available or self.run.simulation is not None:
             return {}
         resources = self.run.plan.sweep.resources
         found: dict[str, tuple[Shape, int]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.identity import Stage, canonical_config
 from orchestrator.plan import Plan, Trial
+from orchestrator.simulation import Simulation
 from orchestrator.versions import versions
 from stcnas_core.config import RetrainConfig, SearchConfig
 
@@ -35,6 +36,8 @@ class Job:
     """Whether other trials may run on the same device at the same time."""
     alone: bool = False
     """Whether it ran out of memory beside others and has the device for itself now."""
+    simulation: Simulation | None = None
+    """How the trial is played instead of run; None runs it."""
 
     @classmethod
     def of(cls, plan: Plan, trial: Trial, storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
@@ -73,7 +76,8 @@ class Job:
     def from_dict(cls, plain: dict[str, Any]) -> "Job":
         """The job that `to_dict` wrote."""
         config = SearchConfig if plain["stage"] == "search" else RetrainConfig
-        return cls(**{**plain, "config": config(**plain["config"])})
+        simulation = None if plain["simulation"] is None else Simulation(**plain["simulation"])
+        return cls(**{**plain, "config": config(**plain["config"]), "simulation": simulation})
 
     def row(self, attempt: int) -> dict[str, Any]:
         """The columns of the trial's record that are known without running it."""

@@ -50,7 +50,7 @@ class Ledger:
 
     def has(self, trial_id: str) -> bool:
         """Whether a trial has a record, finished or failed."""
-        return self.storage.read(key_of("trials", trial_id)) is not None or trial_id in self._collected_ids()
+        return self.storage.read(key_of("trials", trial_id)) is not None or self._is_collected(trial_id)
 
     def record(self, trial: Row, epochs: Sequence[Row] = (), alphas: Sequence[Row] = ()) -> bool:
         """Commit a trial with its rows of the other tables; False, and nothing changed, where it has a record.
@@ -71,7 +71,7 @@ class Ledger:
                 self.storage.delete(key)
         if not self.storage.create(key_of("trials", trial_id), encode("trials", [trial])):
             return False
-        if trial_id in self._collected_ids():
+        if self._is_collected(trial_id):
             # Between the look above and the commit another writer's record was committed and collected.
             self.storage.delete(key_of("trials", trial_id))
             return False
@@ -167,6 +167,14 @@ class Ledger:
         return _ids_by_key[key]
 
     def _collected_ids(self) -> set[str]:
+        return {trial_id for trials in self._collected_trials() for trial_id in trials}
+
+    def _is_collected(self, trial_id: str) -> bool:
+        """Asked twice for every trial that ends, so without a set of all that ever ended."""
+        return any(trial_id in trials for trials in self._collected_trials())
+
+    def _collected_trials(self) -> list[frozenset[str]]:
+        """The trials of each collected file."""
         while True:
             keys = self.collected("trials")
             new = [key for key in keys if key not in _ids_by_key]
@@ -175,7 +183,7 @@ class Ledger:
                     break
                 self.ids_in(key, data)
             else:
-                return {trial_id for key in keys for trial_id in _ids_by_key[key]}
+                return [_ids_by_key[key] for key in keys]
 
     def _frame(self, table: str) -> "pd.DataFrame":
         return self._read(table, SCHEMAS[table].names).to_pandas(use_threads=False)

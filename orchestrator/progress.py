@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
@@ -34,17 +34,25 @@ class Tracker:
         self._epochs, self._clock = epochs, clock
         self.started_at = clock()
         self.left = {trial.id: trial for trial in missing}
+        self._epochs_left: Counter[str] = Counter()
+        """Epochs of the trials in `left`, by stage: kept up, since the time left is asked for with every ending."""
+        for trial in self.left.values():
+            self._epochs_left[trial.stage] += epochs(trial)
         self.total = len(self.left)
         self.ended = 0
         self.failed = 0
         self.running: dict[str, _Running] = {}
-        self._spent: defaultdict[str, list[float]] = defaultdict(list)
+        self._spent: defaultdict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
+        """Seconds that epochs took, and their number, by stage."""
 
     def replan(self, waiting: Iterable[Trial], ready: Iterable[Trial]) -> None:
         """Retrainings that waited for a cell have become these, fewer where others train the same cell."""
         for trial in waiting:
-            self.left.pop(trial.id, None)
-        self.left.update((trial.id, trial) for trial in ready)
+            self._drop(trial.id)
+        for trial in ready:
+            self._drop(trial.id)
+            self.left[trial.id] = trial
+            self._epochs_left[trial.stage] += self._epochs(trial)
         self.total = self.ended + len(self.left)
 
     def begin(self, trial: Trial) -> None:
@@ -59,27 +67,36 @@ class Tracker:
         now = self._clock()
         # The first interval holds the start and perhaps epochs of earlier attempts; it counts where it is one epoch.
         if progress.epochs == running.done + 1:
-            self._spent[running.trial.stage].append(now - running.since)
+            seconds, count = self._spent[running.trial.stage]
+            self._spent[running.trial.stage] = (seconds + now - running.since, count + 1)
         running.done, running.accuracy, running.since = progress.epochs, progress.accuracy, now
         if progress.state != "running":
             self._end(progress)
 
     def _end(self, progress: Progress) -> None:
         del self.running[progress.id]
-        self.left.pop(progress.id, None)
+        self._drop(progress.id)
         self.ended += 1
         self.failed += progress.state == "failed"
 
     def seconds_left(self) -> float | None:
         """Estimate from the epochs seen in this run; None while a stage that is left has shown none."""
+        epochs = +self._epochs_left
+        for running in self.running.values():
+            if running.trial.id in self.left:
+                epochs[running.trial.stage] -= running.done
         work = 0.0
-        for trial in self.left.values():
-            spent = self._spent.get(trial.stage)
-            if not spent:
+        for stage, count in epochs.items():
+            seconds, seen = self._spent[stage]
+            if not seen:
                 return None
-            running = self.running.get(trial.id)
-            work += sum(spent) / len(spent) * (self._epochs(trial) - (running.done if running else 0))
+            work += seconds / seen * count
         return work / max(1, len(self.running))
+
+    def _drop(self, trial_id: str) -> None:
+        trial = self.left.pop(trial_id, None)
+        if trial is not None:
+            self._epochs_left[trial.stage] -= self._epochs(trial)
 
 
 class Reporter:

@@ -71,7 +71,7 @@ def run_ray(run: Run, interruption: Interruption, address: str | None) -> None:
     """
     interruption.deferred = True
     try:
-        with cluster(address):
+        with cluster(address, None if run.simulation is None else run.simulation.workers):
             interruption.listen()
             interruption.check()
             run_connected(run, interruption, many_nodes=address is not None)
@@ -98,8 +98,10 @@ def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = Fa
 
 
 @contextlib.contextmanager
-def cluster(address: str | None) -> Iterator[None]:
-    """A connection to a cluster, or a cluster of this machine alone that ends with the context."""
+def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
+    """A connection to a cluster, or a cluster of this machine alone, with its or `cpus` CPUs, that ends with the
+    context.
+    """
     if address is not None and address.startswith("ray://"):
         raise InputError(
             f"--address {address}: a Ray client connection cannot run a sweep; give host:port of the head node "
@@ -116,7 +118,7 @@ def cluster(address: str | None) -> Iterator[None]:
         "configure_logging": False,
     }
     if address is None:
-        quiet |= {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        quiet |= {"num_cpus": cpus or os.cpu_count(), "include_dashboard": False}
         # Ray's own token lies in a file that all users of the machine can read.
         os.environ.pop("RAY_AUTH_MODE", None)
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

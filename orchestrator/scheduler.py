@@ -11,6 +11,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Stage, Trial
 from orchestrator.policy import RULES, Kind, Outcomes, Restarts
 from orchestrator.progress import Reporter
+from orchestrator.simulation import Simulation
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig
 
@@ -37,10 +38,13 @@ class Run:
     alone: set[str] = field(default_factory=set)
     """Trials that ran out of memory beside others and get a device of their own."""
     restarts: Restarts = field(default_factory=Restarts)
+    simulation: Simulation | None = None
+    """How trials are played instead of run."""
 
     def job(self, trial: Trial, gpus: float, shared: bool) -> Job:
         """The job of a trial at the storage of this run."""
-        return Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
+        job = Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
+        return dataclasses.replace(job, simulation=self.simulation)
 
     def heard(self, trial: Trial, progress: Progress) -> None:
         """A trial has said something; where it has ended, what waited for it becomes ready."""
@@ -101,6 +105,8 @@ class Run:
 
     def gpus(self, stage: Stage, available: float) -> float:
         """GPUs for a trial of a stage where a cluster, or this machine, has so many."""
+        if self.simulation is not None:
+            return 0.0
         wanted = getattr(self.plan.sweep.resources, stage).gpus
         return min(1.0, float(available > 0)) if wanted == "auto" else wanted
 

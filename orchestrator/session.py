@@ -17,6 +17,7 @@ from orchestrator.overview import Overview, examine
 from orchestrator.plan import Trial
 from orchestrator.progress import Tracker, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,13 @@ class Options:
     backend: str
     address: str | None
     retry_failed: bool
+    simulation: Simulation | None = None
+    """How trials are played instead of run, into a storage that is marked as simulated."""
 
     def command(self, verb: str, *more: str) -> str:
         """A command line of another verb on the same sweep."""
+        if verb == "run" and self.simulation is not None:
+            verb, more = "simulate", (*self.simulation.options(), "--backend", self.backend)
         return command_line(verb, self.sweep, self.storage, self.profile, self.overrides, *more)
 
 
@@ -79,9 +84,16 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
     frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has)
     tracker = Tracker(_reachable(overview), lambda trial: epochs_of(plan, trial), time.monotonic)
     with reporter(tracker, out) as told:
-        state = Run(plan, ledger, frontier, told, overview.outcomes(), _crowded(overview))
+        state = Run(
+            plan, ledger, frontier, told, overview.outcomes(), _crowded(overview), simulation=options.simulation
+        )
         for setting, stage in overview.given_up():
             state.give_up(setting, stage)
+        if options.simulation is not None and options.backend == "inline":
+            from orchestrator.simulated import run_simulated
+
+            run_simulated(state, options.simulation, interruption)
+            return
         if options.backend == "inline":
             run_inline(state, interruption)
             return

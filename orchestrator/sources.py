@@ -14,6 +14,9 @@ from orchestrator.yaml_file import Document, KeyPath, parse
 from stcnas_core.errors import InputError
 
 TOP_KEYS = ("name", "paper", "title", "search", "grid", "variants", "seeds", "retrain", "resources", "data", "profiles")
+LONGEST_KEY = 100
+"""Characters of a key that is not known, in messages."""
+
 RESOURCE_KEYS = ("cpus", "gpus")
 
 
@@ -128,6 +131,8 @@ def known_keys(path: KeyPath) -> tuple[str, ...] | None:
 def unknown_key(path: KeyPath, known: Iterable[str]) -> str:
     """What to say of a key that is not known: the closest known one, or where it is set instead."""
     section, key = path[:-1], str(path[-1])
+    if len(key) > LONGEST_KEY:
+        return f"unknown key of {len(key):,} characters: {key[:LONGEST_KEY]!r}..."
     elsewhere = fields.ELSEWHERE.get((str(section[0]), key)) if section else None
     if elsewhere:
         return f"{dotted(path)} cannot be set here: {elsewhere}"

@@ -32,9 +32,19 @@ ANY_GENOTYPE = {
 """A genotype of each space, to check a retraining's settings before a search has found one."""
 
 
+MOST_PROFILES = 20
+"""Profiles of a file; every one is checked whenever it is read."""
+
+
 def _plain_name(value: str) -> str:
     if value.startswith(".") or not all(letter.isascii() and (letter.isalnum() or letter in "-_.") for letter in value):
         raise ValueError(f"{value!r} must be letters, digits, '-', '_' and '.', and not begin with a '.'")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError(f"{value!r} holds control characters or line breaks")
     return value
 
 
@@ -102,7 +112,7 @@ class Sweep(BaseModel):
 
     name: Name
     paper: Annotated[str, StringConstraints(pattern=r"^(table|fig|figure)-[0-9]{1,2}$")] | None = None
-    title: str | None = None
+    title: Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)] | None = None
     search: Annotated[dict[str, Any], Given(SearchSection)] = {}
     grid: Annotated[dict[str, list[Any]], Given(GridSection)] = {}
     variants: dict[VariantName, Annotated[dict[str, Any], Given(SearchSection)]] = {}
@@ -110,7 +120,7 @@ class Sweep(BaseModel):
     retrain: Annotated[dict[str, Any], Given(RetrainSection)] | None = None
     resources: Resources = Resources()
     data: Data = Data()
-    profiles: dict[Name, dict[str, Any]] = {}
+    profiles: Annotated[dict[Name, dict[str, Any]], Field(max_length=MOST_PROFILES)] = {}
 
     _source: Source | None = PrivateAttr(default=None)
     _profile: str | None = PrivateAttr(default=None)

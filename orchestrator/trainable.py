@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator import simulation
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
@@ -26,8 +27,11 @@ from orchestrator.storage import StorageError, open_storage
 from stcnas_core.errors import DivergedError, InputError
 
 if TYPE_CHECKING:
+    from orchestrator.simulated import SimulatedRun
     from stcnas_core.retrain import Retrain
     from stcnas_core.search import Search
+
+    Computation = Search | Retrain | SimulatedRun
 
 ALPHA_SNAPSHOTS = 10
 """Alphas are recorded after the first epoch, after the last, and at about so many points in between."""
@@ -133,7 +137,7 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
     job = attempt.job
     _reset_peak_memory(job, attempt.device)
     run = _resumed(attempt, checkpoints)
-    wanted = _snapshot_epochs(job.config.epochs)
+    wanted = snapshot_epochs(job.config.epochs)
     while not run.finished:
         measured = dataclasses.asdict(run.run_epoch())
         attempt.epochs.append({"trial_id": job.id, "stage": job.stage, **measured})
@@ -161,26 +165,33 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
     yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, job)
 
 
-def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Search | Retrain":
+def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
     """The search or retraining where its newest usable checkpoint left it, else at its beginning."""
     job = attempt.job
     state = checkpoints.newest(job.id, attempt.notices.append)
-    run = _fresh(job, attempt.device)
+    run = _fresh(attempt)
     if state is None:
         return run
     try:
-        epochs, alphas = json.loads(state["epochs"]), json.loads(state["alphas"])
+        epochs, alphas, peak = json.loads(state["epochs"]), json.loads(state["alphas"]), int(state["peak_memory"])
         run.load_state_dict(state["run"])
         if len(epochs) != run.epoch:
             raise InputError(f"the checkpoint has {run.epoch} epochs and rows of {len(epochs)}")
-    except (InputError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a foreign state raises whatever it likes; it is told, and nothing of it is kept
+        if _kind(error) == "out_of_memory":
+            raise
         attempt.notices.append(f"the checkpoint of {job.id} cannot be used ({error}); it starts from its beginning")
-        return _fresh(job, attempt.device)
-    attempt.epochs, attempt.alphas, attempt.peak_memory = epochs, alphas, int(state["peak_memory"])
+        return _fresh(attempt)
+    attempt.epochs, attempt.alphas, attempt.peak_memory = epochs, alphas, peak
     return run
 
 
-def _fresh(job: Job, device: str) -> "Search | Retrain":
+def _fresh(attempt: _Attempt) -> "Computation":
+    job, device = attempt.job, attempt.device
+    if job.simulation is not None:
+        from orchestrator.simulated import SimulatedRun
+
+        return SimulatedRun(job, job.simulation, attempt.number)
     from stcnas_core.retrain import Retrain, RetrainConfig
     from stcnas_core.search import Search
 
@@ -189,7 +200,7 @@ def _fresh(job: Job, device: str) -> "Search | Retrain":
     return Search(job.config, data_path=job.data_path, device=device)
 
 
-def _state(attempt: _Attempt, run: "Search | Retrain") -> dict[str, Any]:
+def _state(attempt: _Attempt, run: "Computation") -> dict[str, Any]:
     return {
         "run": run.state_dict(),
         "epochs": json.dumps(attempt.epochs),
@@ -198,13 +209,13 @@ def _state(attempt: _Attempt, run: "Search | Retrain") -> dict[str, Any]:
     }
 
 
-def _alpha_rows(run: "Search | Retrain") -> list[dict[str, Any]]:
-    from stcnas_core.search import Search
+def _alpha_rows(run: "Computation") -> list[dict[str, Any]]:
+    from stcnas_core.retrain import Retrain
 
-    return run.alpha_rows() if isinstance(run, Search) else []
+    return [] if isinstance(run, Retrain) else run.alpha_rows()
 
 
-def _snapshot_epochs(epochs: int) -> set[int]:
+def snapshot_epochs(epochs: int) -> set[int]:
     """Counts of done epochs after which the alphas are recorded."""
     step = max(1, epochs // ALPHA_SNAPSHOTS)
     return {1, *range(step, epochs, step), epochs}
@@ -212,6 +223,8 @@ def _snapshot_epochs(epochs: int) -> set[int]:
 
 def device_of(job: Job) -> str:
     """PyTorch's name of the device that a trial was given; raises InputError where it is not there."""
+    if job.simulation is not None:
+        return simulation.DEVICE
     if job.gpus == 0:
         return "cpu"
     import torch
@@ -226,6 +239,8 @@ def device_of(job: Job) -> str:
 
 def _check_data(job: Job) -> None:
     """The data that this process sees must be what the plan was made with."""
+    if job.simulation is not None:
+        return
     from stcnas_core.datasets import fingerprint
 
     host = socket.gethostname()
@@ -298,4 +313,4 @@ def _reset_peak_memory(job: Job, device: str) -> None:
 def _device_name(device: str) -> str:
     import torch
 
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    return torch.cuda.get_device_name() if device == "cuda" else device

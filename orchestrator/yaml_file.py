@@ -16,6 +16,8 @@ from stcnas_core.errors import InputError
 
 LARGEST_BYTES = 1 << 20
 DEEPEST = 20
+MOST_VALUES = 250_000
+"""Keys, values and list entries of a file; more than the largest plan needs."""
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands in a file: the keys and list positions that lead to it."""
@@ -44,6 +46,7 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's name for it; filled below
     depth = 0
+    values = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -52,11 +55,20 @@ class _Loader(yaml.SafeLoader):
             raise _RefusedError(line, "anchors (&) and aliases (*) are not accepted; write the value out")
         if self.depth >= DEEPEST:
             raise _RefusedError(line, f"more than {DEEPEST} levels of nesting")
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise _RefusedError(line, f"more than {MOST_VALUES:,} values")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
         finally:
             self.depth -= 1
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        """PyYAML scans a kilobyte ahead of what it composes, in time that grows with the square of the nesting."""
+        if self.flow_level >= DEEPEST:
+            raise _RefusedError(self.line + 1, f"more than {DEEPEST} levels of nesting")
+        super().fetch_flow_collection_start(TokenClass)  # type: ignore[no-untyped-call]
 
 
 for _kind, _pattern, _first in (
@@ -112,7 +124,9 @@ def _build(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
             if not isinstance(key, str):
                 raise _RefusedError(line, f"the key {_shown(key_node)} is not text; put it in quotes")
             if key in mapping:
-                raise _RefusedError(line, f"the key {key!r} is here twice, first on line {lines[(*path, key)]}")
+                raise _RefusedError(
+                    line, f"the key {_shown(key_node)} is here twice, first on line {lines[(*path, key)]}"
+                )
             lines[(*path, key)] = line
             mapping[key] = _build(value_node, (*path, key), lines)
         return mapping
@@ -120,7 +134,7 @@ def _build(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> Any:
         return [_build(entry, (*path, index), lines) for index, entry in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
-    raise _RefusedError(node.start_mark.line + 1, f"the tag {node.tag!r} is not accepted")
+    raise _RefusedError(node.start_mark.line + 1, f"the tag {node.tag[:60]!r} is not accepted")
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:
@@ -146,7 +160,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
                 return -value if text.startswith("-") else value
     except (ValueError, KeyError):
         raise _RefusedError(line, f"{_shown(node)} cannot be read as {kind}") from None
-    raise _RefusedError(line, f"the tag {node.tag!r} is not accepted")
+    raise _RefusedError(line, f"the tag {node.tag[:60]!r} is not accepted")
 
 
 def _shown(node: yaml.Node) -> str:
@@ -158,7 +172,7 @@ def _syntax_message(error: yaml.YAMLError, name: str) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     context = getattr(error, "context", None)
-    text = f"{context}, {problem}" if context else problem
+    text = (f"{context}, {problem}" if context else problem)[:300]
     hint = "; indent with spaces, not tabs" if "'\\t'" in problem else ""
     where = f"{name}, line {mark.line + 1}" if mark is not None else name
     return f"{where}: not valid YAML: {text}{hint}"

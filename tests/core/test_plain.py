@@ -21,9 +21,7 @@ def layers(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear)]
 
 
-@pytest.mark.parametrize(
-    ("text", "cells"), [(DARTS_V2, 5), (POOLS_AND_DILATIONS, 4), (MIXED_201, 2), (ALL_CONV3X3, 1)]
-)
+@pytest.mark.parametrize(("text", "cells"), [(DARTS_V2, 5), (POOLS_AND_DILATIONS, 4), (MIXED_201, 2), (ALL_CONV3X3, 1)])
 def test_equal_weights_give_equal_outputs_and_gradients(text: str, cells: int) -> None:
     genotype = Genotype.parse(text)
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, make_plan
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
-from orchestrator.trainable import Progress, _snapshot_epochs, run_trial
+from orchestrator.trainable import Progress, run_trial, snapshot_epochs
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.search import Search
@@ -232,4 +232,4 @@ def _watched(said: Iterator[Progress], seen: list[int]) -> Iterator[Progress]:
     ("epochs", "expected"), [(1, {1}), (3, {1, 2, 3}), (25, {1, *range(2, 25, 2), 25}), (50, {1, *range(5, 51, 5)})]
 )
 def test_alphas_are_kept_at_the_ends_and_in_between(epochs: int, expected: set[int]) -> None:
-    assert _snapshot_epochs(epochs) == expected
+    assert snapshot_epochs(epochs) == expected
