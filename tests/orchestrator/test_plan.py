@@ -65,6 +65,8 @@ def test_canonical_text_and_id_of_a_retraining():
 
 
 CHANGES = {
+    "temperature": "5->1",
+    "partial_channels": 2,
     "space": "darts",
     "method": "darts",
     "seed": 1,
@@ -108,7 +110,14 @@ CHANGES = {
 """Another value for every field of both configurations; a new field has to be added."""
 
 
-@pytest.mark.parametrize("base", [SearchConfig(**SMALL), SearchConfig(method="darts"), SearchConfig(js_lambda="0")])
+@pytest.mark.parametrize(
+    "base",
+    [
+        SearchConfig(**SMALL),
+        SearchConfig(js_lambda="0"),
+        *(SearchConfig(method=method) for method in ("darts", "gdas", "pcdarts")),
+    ],
+)
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SearchConfig)])
 def test_a_search_has_another_id_exactly_where_a_field_has_an_effect(base, name):
     value = CHANGES[name] if getattr(base, name) != CHANGES[name] else getattr(SearchConfig(**SMALL), name)
@@ -165,7 +174,7 @@ def test_ids_do_not_depend_on_order_resources_path_or_name(data):
     other["seeds"] = data.draw(st.permutations(plain["seeds"]))
     other |= {
         "name": data.draw(st.sampled_from(["b", "c-1"])),
-        "title": data.draw(st.none() | st.text()),
+        "title": data.draw(st.none() | st.text("abc 7é漢")),
         "resources": {
             "search": {"cpus": data.draw(st.integers(1, 9)), "gpus": data.draw(st.sampled_from(["auto", 0, 0.5]))}
         },
