@@ -43,7 +43,7 @@ class Checkpoints:
         first_at = self._first_start(marks[min(marks)]) if marks else None
         attempt = max(after, *marks, 0) + 1
         note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": now.isoformat()}).encode()
-        self.storage.replace(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
+        self.storage.note(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
         return Start(attempt, first_at or now)
 
     def save(self, trial_id: str, epoch: int, state: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import operator
 import typing
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Literal
 
@@ -20,22 +21,43 @@ def canonical_config(stage: Stage, config: SearchConfig | RetrainConfig, data: s
     Fields are written by their declared type, so that `lr=1` and `lr=1.0` are one search, and are the same text on
     every platform. Raises InputError for a number that is not finite or not of its field's type.
     """
-    kinds = _numeric(type(config))
-    content = {
-        "algorithm_version": ALGORITHM_VERSION,
-        "config": {name: _plain(name, value, kinds.get(name)) for name, value in config.effective().items()},
-        "data": data,
-        "stage": stage,
-    }
-    try:
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        raise InputError(f"a {stage} with a number that is not finite has no identity: {config}") from None
+    return _text(_content(stage, config, data), config)
 
 
 def trial_id(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> str:
     """The trial's id: the first 20 hexadecimal digits of the SHA-256 of `canonical_config`."""
     return digest(canonical_config(stage, config, data))
+
+
+def trial_ids(stage: Stage, config: SearchConfig | RetrainConfig, data: str, seeds: Iterable[int]) -> list[str]:
+    """`trial_id` of a configuration with each of some seeds in its place, for sweeps of many."""
+    content = _content(stage, config, data)
+    ids: list[str] = []
+    for seed in seeds:
+        content["config"]["seed"] = _plain("seed", seed, int)
+        ids.append(digest(_text(content, config)))
+    return ids
+
+
+def _content(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> dict[str, Any]:
+    kinds = _numeric(type(config))
+    return {
+        "algorithm_version": ALGORITHM_VERSION,
+        "config": {name: _plain(name, value, kinds.get(name)) for name, value in config.effective().items()},
+        "data": data,
+        "stage": stage,
+    }
+
+
+def _text(content: dict[str, Any], config: SearchConfig | RetrainConfig) -> str:
+    try:
+        return _ENCODE(content)
+    except ValueError:
+        stage = content["stage"]
+        raise InputError(f"a {stage} with a number that is not finite has no identity: {config}") from None
+
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def digest(canonical: str) -> str:

@@ -112,11 +112,13 @@ def _plan(count: int, folder: Path) -> Plan:
 
 
 def _sweep(count: int, folder: Path) -> Path:
-    """Searches of digits, one a seed."""
+    """Searches of digits: of one setting, or where there are more than 1,000, settings with 1,000 seeds each."""
     path = folder / "sweep.yaml"
+    settings = max(1, count // 1000)
+    noise = [number / 1000 for number in range(1, settings + 1)]
     path.write_text(
         "name: overhead\nsearch: {space: nasbench201, dataset: digits, epochs: 1}\n"
-        f"seeds: {list(range(count))}\nresources: {{search: {{cpus: 1, gpus: 0}}}}\n",
+        f"grid: {{noise: {noise}}}\nseeds: {list(range(count // settings))}\nresources: {{search: {{cpus: 1, gpus: 0}}}}\n",
         encoding="utf-8",
     )
     return path

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.feasible import check_retraining
-from orchestrator.identity import Stage, canonical_config, trial_id
+from orchestrator.identity import Stage, canonical_config, trial_id, trial_ids
 from orchestrator.settings import expand
 from orchestrator.spec import ANY_GENOTYPE, Sweep
 from stcnas_core.config import RetrainConfig, SearchConfig
@@ -102,8 +102,8 @@ def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
             data[dataset] = fingerprint(dataset, sweep.data.path)
     searches: list[Trial] = []
     for setting in settings:
-        for seed in sweep.seeds:
+        names = trial_ids("search", setting.config, data[setting.config.dataset], sweep.seeds)
+        for seed, name in zip(sweep.seeds, names, strict=True):
             config = dataclasses.replace(setting.config, seed=seed)
-            name = trial_id("search", config, data[config.dataset])
             searches.append(Trial(name, "search", setting.name, seed, None, config, None, data[config.dataset]))
     return Plan(sweep, tuple(searches), None if retrain_set is None else data[retrain_set])

@@ -40,6 +40,10 @@ class Storage(Protocol):
         """Write a file, whether or not it exists; readers see the old content or the new."""
         ...
 
+    def note(self, key: str, data: bytes) -> None:
+        """`replace` of something that a loss of power may take without harm, hence without waiting for the disk."""
+        ...
+
     def read(self, key: str) -> bytes | None:
         """The content of a file, None where there is none."""
         ...
@@ -154,6 +158,18 @@ class LocalStorage:
                 raise
             _flush_folder(path.parent)
 
+    def note(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        with _explained("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _beside(path)
+            try:
+                temporary.write_bytes(data)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
     def read(self, key: str) -> bytes | None:
         path = self._path(key)
         with _explained("read", path):
@@ -207,7 +223,7 @@ class LocalStorage:
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             _flush_folder(path.parent.parent)
-        temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}")
+        temporary = _beside(path)
         try:
             with temporary.open("xb") as file:
                 file.write(data)
@@ -217,6 +233,11 @@ class LocalStorage:
             temporary.unlink(missing_ok=True)
             raise
         return temporary
+
+
+def _beside(path: Path) -> Path:
+    """A name in the same folder that readers skip and nobody else uses."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}")
 
 
 def _flush_folder(folder: Path) -> None:
@@ -277,6 +298,9 @@ class ObjectStorage:
 
         with self._explained("write", key):
             obstore.put(self.store, _checked(key), data, mode="overwrite")
+
+    def note(self, key: str, data: bytes) -> None:
+        self.replace(key, data)
 
     def read(self, key: str) -> bytes | None:
         import obstore

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.identity import trial_ids
 from orchestrator.plan import canonical_config, make_plan, trial_id
 from orchestrator.spec import Sweep, load_sweep
 from stcnas_core.config import RetrainConfig, SearchConfig
@@ -424,3 +425,10 @@ def test_ten_thousand_searches_are_planned_in_seconds(parts):
     assert (len(plan.searches), len(trials), len(cells)) == (10_000, 20_000, 10_001)
     assert planned - started < 4  # 0.9 and 1.4 s measured on a busy two-core machine
     assert time.process_time() - planned < 1  # 0.1 s measured
+
+
+def test_ids_of_many_seeds_are_those_of_each():
+    config = SearchConfig(js_lambda="1", lr=0.05)
+    seeds = [0, 3, 2**40]
+    expected = [trial_id("search", dataclasses.replace(config, seed=seed), "digits@x") for seed in seeds]
+    assert trial_ids("search", config, "digits@x", seeds) == expected

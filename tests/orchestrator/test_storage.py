@@ -161,3 +161,12 @@ def test_refuses_credentials_without_repeating_them() -> None:
         open_storage("s3://AKIA123:hunter2@bucket/prefix")
     assert "hunter2" not in str(caught.value)
     assert "AKIA123" not in str(caught.value)
+
+
+def test_a_note_is_a_file_like_others(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.note("a/b.json", b"1")
+    storage.note("a/b.json", b"2")
+    assert storage.read("a/b.json") == b"2"
+    assert storage.keys("a") == ["a/b.json"]
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.json"]
