@@ -118,7 +118,8 @@ def _sweep(count: int, folder: Path) -> Path:
     noise = [number / 1000 for number in range(1, settings + 1)]
     path.write_text(
         "name: overhead\nsearch: {space: nasbench201, dataset: digits, epochs: 1}\n"
-        f"grid: {{noise: {noise}}}\nseeds: {list(range(count // settings))}\nresources: {{search: {{cpus: 1, gpus: 0}}}}\n",
+        f"grid: {{noise: {noise}}}\nseeds: {list(range(count // settings))}\n"
+        "resources: {search: {cpus: 1, gpus: 0}}\n",
         encoding="utf-8",
     )
     return path
