@@ -1,6 +1,6 @@
 """Figures over seeds and settings: points per seed, search against retrain accuracy, learning curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,12 @@ class Curve:
     title: str
 
 
+MOST_LINES = 400
+"""Trials whose own curves a panel shows; of more, the first seeds of each setting, beside the means over all."""
+
+MOST_IN_WORDS = 100
+"""Points that a drawing's description lists one by one; of more it says how many there are."""
+
 CURVES = (
     Curve("search", "train_accuracy", "Search: training, %"),
     Curve("search", "alpha_accuracy", "Search: alpha steps, %"),
@@ -44,8 +50,10 @@ def draw_points(
     present = {setting: [(seed, v) for seed, v in found if v is not None] for setting, found in known.items()}
     if not any(present.values()):
         return None
+    listed = sum(map(len, present.values())) <= MOST_IN_WORDS
     words = "; ".join(
-        f"{setting}: {', '.join(f'seed {seed} {v:.2f}' for seed, v in found) or 'none yet'}"
+        f"{setting}: "
+        f"{', '.join(f'seed {seed} {v:.2f}' for seed, v in found) or 'none yet' if listed else f'{len(found)} seeds'}"
         for setting, found in present.items()
     )
     return draw(lambda: _points(results.settings, present, what), prefix, f"{what} by seed. {words}", sheet)
@@ -99,8 +107,11 @@ def draw_scatter(results: Results, column: str, what: str, prefix: str, sheet: S
     }
     if not any(pairs.values()):
         return None
+    listed = sum(map(len, pairs.values())) <= MOST_IN_WORDS
     words = "; ".join(
-        f"{setting}: {', '.join(f'({x:.2f}, {y:.2f})' for x, y in found)}" for setting, found in pairs.items() if found
+        f"{setting}: {', '.join(f'({x:.2f}, {y:.2f})' for x, y in found) if listed else f'{len(found)} searches'}"
+        for setting, found in pairs.items()
+        if found
     )
     label = f"Accuracy in search, of the {what}, against test accuracy after retraining. {words}"
     return draw(lambda: _scatter(results.settings, pairs, what), prefix, label, sheet)
@@ -131,7 +142,8 @@ def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]
 def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
     """Learning curves, (title, drawing) a quantity that was recorded: thin lines are trials, thick ones the means."""
     darts = in_darts_space(results)
-    panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve))]
+    by_trial = {str(key): rows for key, rows in results.epochs.groupby("trial_id", sort=False)}
+    panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve, by_trial))]
     return tuple(
         (
             curve.title,
@@ -156,9 +168,13 @@ def _ends(lines: dict[str, list[pd.Series]]) -> str:
     return "; ".join(f"{name}: mean {sum(v) / len(v):.2f} at the end (n = {len(v)})" for name, v in ends.items())
 
 
-def _lines(results: Results, curve: Curve) -> dict[str, list[pd.Series]]:
+def lines_drawn(trials: int, settings: int) -> int | None:
+    """How many curves of its own each setting has in a panel of so many trials; None where all have."""
+    return None if trials <= MOST_LINES else max(1, MOST_LINES // settings)
+
+
+def _lines(results: Results, curve: Curve, by_trial: Mapping[str, pd.DataFrame]) -> dict[str, list[pd.Series]]:
     """Per setting one series (index: epoch from 1) a trial that has the column."""
-    by_trial = {str(key): rows for key, rows in results.epochs.groupby("trial_id", sort=False)}
     lines: dict[str, list[pd.Series]] = {}
     for setting in results.settings:
         ids: dict[str, None] = {}
@@ -185,7 +201,7 @@ def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Serie
     last = max(int(line.index.max()) for series in lines.values() for line in series)
     for setting, series in lines.items():
         colour, _ = colours[setting]
-        for line in series:
+        for line in series[: lines_drawn(sum(map(len, lines.values())), len(lines))]:
             axes.plot(line.index, line.to_numpy(), color=colour, linewidth=0.8, alpha=0.4)
         mean = pd.concat(series, axis=1).dropna().mean(axis=1)
         single = {"marker": "o", "markersize": 4} if len(mean) == 1 else {}

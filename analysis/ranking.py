@@ -6,6 +6,7 @@ Direction: positive means that what looked better in the search was better after
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.stats import rankdata
@@ -13,6 +14,11 @@ from scipy.stats import rankdata
 from analysis.statistics import Interval, percentile_interval
 
 RESAMPLES = 5_000
+FEWEST_RESAMPLES = 200
+PAIRS_VISITED = 20_000_000_000
+"""Resamples times pairs of pairs: beyond about 2,000 searches there are fewer resamples, not more minutes."""
+_BLOCK = 1_000
+"""Rows of the matrix of all pairs that are held at a time."""
 FEW = 5
 """Below so many pairs a rank correlation decides nothing."""
 NARROW = 1.0
@@ -39,11 +45,17 @@ def rank_correlation(pairs: Iterable[tuple[float | None, float | None]]) -> Rank
 
     The interval is None where tau is undefined, for fewer than five pairs, or where most resamples are degenerate.
     """
-    kept = [
+    kept = tuple(
         (float(a), float(b))
         for a, b in pairs
         if a is not None and b is not None and math.isfinite(a) and math.isfinite(b)
-    ]
+    )
+    return _ranked(kept)
+
+
+@lru_cache(maxsize=4096)
+def _ranked(kept: tuple[tuple[float, float], ...]) -> Ranking:
+    """Several parts of a report ask for the same one."""
     x = np.array([a for a, _ in kept])
     y = np.array([b for _, b in kept])
     tau = kendall_tau(x, y)
@@ -53,9 +65,10 @@ def rank_correlation(pairs: Iterable[tuple[float | None, float | None]]) -> Rank
 
 def kendall_tau(x: np.ndarray, y: np.ndarray) -> float | None:
     """Tau-b of two arrays (n,): (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y)."""
-    signs_x, signs_y = _signs(x), _signs(y)
-    untied = float((signs_x**2).sum()) * float((signs_y**2).sum())
-    return float((signs_x * signs_y).sum()) / math.sqrt(untied) if untied > 0 else None
+    one = np.ones((1, len(x)))
+    (both,), (untied_x,), (untied_y,) = _forms(x, y, one)
+    untied = float(untied_x) * float(untied_y)
+    return float(both) / math.sqrt(untied) if untied > 0 else None
 
 
 def spearman_rho(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -67,25 +80,34 @@ def spearman_rho(x: np.ndarray, y: np.ndarray) -> float | None:
     return float((ranks_x * ranks_y).sum()) / math.sqrt(spread) if spread > 0 else None
 
 
-def _signs(values: np.ndarray) -> np.ndarray:
-    return np.sign(values[:, None] - values[None, :])
+def _forms(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each row of counts (R, n) concordant minus discordant pairs, and pairs untied in x and in y, each (R,)."""
+    both, untied_x, untied_y = np.zeros((3, len(counts)))
+    for start in range(0, len(x), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        signs_x, signs_y = np.sign(x[rows, None] - x), np.sign(y[rows, None] - y)
+        for total, matrix in ((both, signs_x * signs_y), (untied_x, signs_x**2), (untied_y, signs_y**2)):
+            total += ((counts @ matrix.T) * counts[:, rows]).sum(axis=1)
+    return both, untied_x, untied_y
+
+
+def resamples(n: int) -> int:
+    """How often n pairs are resampled."""
+    return min(RESAMPLES, max(FEWEST_RESAMPLES, PAIRS_VISITED // n**2))
 
 
 def _bootstrap(x: np.ndarray, y: np.ndarray) -> tuple[Interval | None, float]:
     """Tau-b of each resample is a quadratic form in how often each pair was drawn, so no resample is ranked anew."""
     n = len(x)
-    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
-    signs_x, signs_y = _signs(x), _signs(y)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples(n)).astype(float)
+    both, untied_x, untied_y = _forms(x, y, counts)
 
-    def form(matrix: np.ndarray) -> np.ndarray:
-        return ((counts @ matrix) * counts).sum(axis=1)
-
-    untied = form(signs_x**2) * form(signs_y**2)
+    untied = untied_x * untied_y
     defined = untied > 0
     degenerate = float(1 - defined.mean())
     if degenerate > 0.5:
         return None, degenerate
-    return percentile_interval(form(signs_x * signs_y)[defined] / np.sqrt(untied[defined])), degenerate
+    return percentile_interval(both[defined] / np.sqrt(untied[defined])), degenerate
 
 
 def _cautions(x: np.ndarray, y: np.ndarray, interval: Interval | None) -> tuple[str, ...]:

@@ -103,7 +103,14 @@ class Results:
 
     def of(self, setting: str) -> tuple[Run, ...]:
         """The runs of one setting, by seed."""
-        return tuple(run for run in self.runs if run.setting == setting)
+        return self._by_setting.get(setting, ())
+
+    @cached_property
+    def _by_setting(self) -> dict[str, tuple[Run, ...]]:
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(run.setting, []).append(run)
+        return {setting: tuple(runs) for setting, runs in found.items()}
 
     def stage(self, stage: str) -> list[Record]:
         """Finished records of a stage, in the order of the plan."""
@@ -152,6 +159,7 @@ def collect(
     searches = [trial for trial in planned if trial["stage"] == "search"]
     runs = [_run(trial, records.get(trial["id"]), by_genotype, len(retrain_seeds)) for trial in searches]
     settings = tuple(dict.fromkeys(trial["setting"] for trial in searches))
+    position = {setting: index for index, setting in enumerate(settings)}
     finished = {id_ for id_, record in records.items() if state_of(record) == "finished"}
     return Results(
         name=sweep.name,
@@ -159,7 +167,7 @@ def collect(
         paper=published(sweep.paper),
         retrains_planned=sweep.retrain is not None,
         settings=settings,
-        runs=tuple(sorted(runs, key=lambda run: (settings.index(run.setting), run.seed, run.trial_id))),
+        runs=tuple(sorted(runs, key=lambda run: (position[run.setting], run.seed, run.trial_id))),
         planned=tuple(planned),
         records=records,
         epochs=_select(epochs, finished),

@@ -1,12 +1,13 @@
 """The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.ablation import outcome
 from analysis.alpha_lines import draw_alpha_lines
 from analysis.cells import draw_cell
-from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space
+from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
 from analysis.provenance import ran
@@ -16,6 +17,9 @@ from analysis.svg import Drawing, Sheet
 from analysis.tables import rankings
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import TOPOLOGIES
+
+MOST_SHOWN = 24
+"""Settings whose best cell and alphas are drawn; of more, those whose best run is the best."""
 
 GALLERY = 48
 """At most so many distinct cells are drawn in the list of all; the others are in runs.csv."""
@@ -83,7 +87,7 @@ class Failure:
 
 def build(results: Results, sheet: Sheet) -> Figures:
     """Draw every figure that the records allow."""
-    best = [run for setting in results.settings if (run := results.best(setting)) is not None]
+    best, not_shown = _best(results)
     drawn = _draw_cells(results, best, sheet)
     everything, left_out = _distinct_cells(results, drawn)
     alphas = (_alpha_view(results, run, f"alpha-{index}", sheet) for index, run in enumerate(best))
@@ -95,10 +99,27 @@ def build(results: Results, sheet: Sheet) -> Figures:
         best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
         cells_left_out=left_out,
-        cells_caption=f"Derived after the last epoch. Search: {ran(results.stage('search'), 'search')}.",
+        cells_caption=f"{not_shown}Derived after the last epoch. Search: {ran(results.stage('search'), 'search')}.",
         alphas=tuple(view for view in alphas if view is not None),
         settings_legend=tuple((name, variable_of(colour), marker) for name, (colour, marker) in colours.items()),
         operations_legend=_operations(results),
+    )
+
+
+def _best(results: Results) -> tuple[list[Run], str]:
+    """The best run of each setting, in the order of the settings, and what is said of those that are left out."""
+    found = [run for setting in results.settings if (run := results.best(setting)) is not None]
+    if len(found) <= MOST_SHOWN:
+        return found, ""
+
+    def worth(run: Run) -> tuple[float, float]:
+        test, search = run.test_accuracy, run.search_accuracy
+        return (-math.inf if test is None else test, -math.inf if search is None else search)
+
+    shown = {run.trial_id for run in sorted(found, key=worth, reverse=True)[:MOST_SHOWN]}
+    return [run for run in found if run.trial_id in shown], (
+        f"Drawn are the {MOST_SHOWN} settings of {len(found)} whose best run is the best, here and under the "
+        "architecture parameters; the others are in runs.csv. "
     )
 
 
@@ -197,6 +218,7 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
     sentences = [
         f"Thin lines are trials (searches n = {searched}, retrainings n = {retrained}), thick lines the means over a "
         "setting's seeds.",
+        *_not_drawn(results),
         "Validation is on the half of the training images that trains alpha.",
     ]
     if in_darts_space(results):
@@ -205,6 +227,16 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
             "exceed (Fig. 8)."
         )
     return Panels("Learning curves", panels, " ".join([*sentences, _ran_both(results)]))
+
+
+def _not_drawn(results: Results) -> list[str]:
+    most = lines_drawn(max(len(results.stage("search")), len(results.stage("retrain"))), len(results.settings))
+    if most is None:
+        return []
+    return [
+        f"Of each setting {most} trial{'' if most == 1 else 's'} at most, the lowest seeds, have a thin line; none is "
+        "left out of the means."
+    ]
 
 
 def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:

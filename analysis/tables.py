@@ -117,8 +117,9 @@ def ranking_table(results: Results) -> Table | None:
     )
     notes = [
         "Positive: what looked better in the search was better after retraining.",
-        f"Intervals: 95% percentile bootstrap over searches (5,000 resamples), from n = {FEW} on; resamples without "
-        "two distinct values on both sides are left out, and no interval is given where they are the majority.",
+        f"Intervals: 95% percentile bootstrap over searches (5,000 resamples, fewer of more than 2,000 searches), from "
+        f"n = {FEW} on; resamples without two distinct values on both sides are left out, and no interval is given "
+        "where they are the majority.",
     ]
     if len(results.settings) > 1 and not all(_enough(results, setting) for setting in results.settings):
         notes.append(f"Settings with fewer than {FEW} retrained searches are in the pooled rows alone.")

@@ -186,10 +186,13 @@ def _decode(table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Tab
     file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
     schema, found = SCHEMAS[table], file.schema_arrow
     _check_size(table, key, file.metadata)
-    if len(set(found.names)) < len(found.names):
+    # Arrow builds this list anew whenever it is asked for.
+    names = found.names
+    if len(set(names)) < len(names):
         raise ValueError("a column is there twice")
     wanted = dict.fromkeys(["trial_id", *columns])
-    present = [name for name in wanted if name in found.names]
+    there = set(names)
+    present = [name for name in wanted if name in there]
     if version == SCHEMA_VERSION and (lacking := wanted.keys() - set(present)):
         raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
     for name in present:
@@ -205,10 +208,14 @@ def _decode(table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Tab
         raise _RefusedError("mismatching", "it holds another trial than its name says")
     fields = [schema.field(name) for name in columns]
     arrays = [
-        read.column(field.name).cast(field.type) if field.name in present else pa.nulls(len(read), field.type)
+        _as(read.column(field.name), field.type) if field.name in there else pa.nulls(len(read), field.type)
         for field in fields
     ]
     return pa.table(arrays, schema=pa.schema(fields))
+
+
+def _as(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type.equals(kind) else column.cast(kind)
 
 
 def _footer(data: bytes) -> int:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from analysis import ranking
 from analysis.ranking import kendall_tau, rank_correlation, spearman_rho
 from analysis.statistics import Interval
 
@@ -87,3 +88,20 @@ def test_warns_of_a_narrow_range():
 def test_warns_where_the_interval_includes_zero():
     ranking = rank_correlation([(10, 20), (20, 10), (30, 40), (40, 5), (50, 30), (60, 25)])
     assert any("includes 0" in caution for caution in ranking.cautions)
+
+
+def test_many_pairs_cost_fewer_resamples_and_give_the_same_tau(monkeypatch):
+    assert [ranking.resamples(n) for n in (5, 2_000, 5_000, 20_000)] == [5_000, 5_000, 800, 200]
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 40, 300).astype(float)
+    y = x + generator.normal(0, 20, 300)
+    pairs = list(zip(x, y, strict=True))
+    whole = ranking.rank_correlation(pairs)
+    monkeypatch.setattr(ranking, "_BLOCK", 7)
+    monkeypatch.setattr(ranking, "PAIRS_VISITED", 90_000 * 400)
+    ranking._ranked.cache_clear()
+    blocked = ranking.rank_correlation(pairs)
+    ranking._ranked.cache_clear()
+    assert whole.tau == pytest.approx(stats.kendalltau(x, y).statistic)
+    assert blocked.tau == pytest.approx(whole.tau)
+    assert blocked.interval.low == pytest.approx(whole.interval.low, abs=0.02)
