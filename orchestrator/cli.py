@@ -36,6 +36,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as search.epochs=3 (repeatable)."),
 ]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Run one of N parts, beside drivers of the others.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -87,6 +90,7 @@ def run(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Run what a sweep lacks; the same command goes on after anything that stopped it."""
@@ -95,12 +99,16 @@ def run(
         return
     _check_backend(backend, address)
     from orchestrator import session
+    from orchestrator.shard import Shard
     from orchestrator.simulation import check_real
 
+    part = None if shard is None else Shard.parse(shard)
     overview = _examine(sweep, storage, profile, overrides)
     check_real(overview.ledger.storage)
     out = sys.stderr if as_json else sys.stdout
-    options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, retry_failed)
+    options = session.Options(
+        sweep, storage, profile, tuple(overrides or ()), backend, address, retry_failed, shard=part
+    )
     code = session.run(overview, options, out)
     if as_json and code != INTERRUPTED:
         from orchestrator.overview import examine
@@ -123,18 +131,21 @@ def simulate(
     recorded: Annotated[
         str | None, typer.Option(metavar="URI", help="Ledger to play; what it lacks is made up.")
     ] = None,
+    shard: ShardOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a sweep without computing anything, into a storage that is marked as simulated."""
     from orchestrator import session
+    from orchestrator.shard import Shard
     from orchestrator.simulation import Simulation, claim
     from orchestrator.storage import open_storage
 
     _check_backend(backend, address)
     how = Simulation(workers, speed, deaths, recorded, processes=backend == "ray")
+    part = None if shard is None else Shard.parse(shard)
     claim(open_storage(storage))
     overview = _examine(sweep, storage, profile, overrides)
-    options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, False, how)
+    options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, False, how, part)
     code = session.run(overview, options, sys.stderr if as_json else sys.stdout)
     if as_json and code != INTERRUPTED:
         from orchestrator.overview import examine

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from orchestrator.claims import Claims
 from orchestrator.ledger import State
 from orchestrator.plan import Plan, Stage, Trial
 
@@ -10,7 +11,8 @@ from orchestrator.plan import Plan, Stage, Trial
 class Frontier:
     """Hands out each missing trial of a plan once, as it becomes ready.
 
-    `states` and `genotypes` say what the ledger had at the start; `recorded(id)` whether it has a trial by now.
+    `states` and `genotypes` say what the ledger had at the start; `recorded(id)` whether it has a trial by now;
+    `claims` says whether it may start now, which changes while another driver has it; None allows everything.
     """
 
     def __init__(
@@ -19,9 +21,10 @@ class Frontier:
         states: Mapping[str, State],
         genotypes: Mapping[str, str],
         recorded: Callable[[str], bool],
+        claims: Claims | None = None,
     ) -> None:
         self.plan = plan
-        self.recorded = recorded
+        self.recorded, self.claims = recorded, claims
         known = [trial for trial in plan.trials(genotypes) if trial.config is not None]
         self.ready = deque(trial for trial in known if states.get(trial.id, "missing") == "missing")
         self.seen = {trial.id for trial in known}
@@ -36,12 +39,14 @@ class Frontier:
         return not self.ready and not self.running
 
     def take(self) -> Trial | None:
-        """The next trial to start; None where what is left waits for running ones, or nothing is left."""
-        if not self.ready:
-            return None
-        trial = self.ready.popleft()
-        self.running.add(trial.id)
-        return trial
+        """The next trial to start; None where what is left waits, for running ones or for other drivers."""
+        for _ in range(len(self.ready)):
+            trial = self.ready.popleft()
+            if self.claims is None or self.claims.take(trial):
+                self.running.add(trial.id)
+                return trial
+            self.ready.append(trial)
+        return None
 
     def again(self, trial: Trial) -> None:
         """A trial that was taken could not run as it was given; it is the next to start."""
@@ -66,6 +71,8 @@ class Frontier:
     def ended(self, trial_id: str, genotype: str | None) -> list[Trial]:
         """Note that a trial has its record; returns the retrainings that this makes ready."""
         self.running.discard(trial_id)
+        if self.claims is not None:
+            self.claims.drop(trial_id)
         search = self.searches.get(trial_id)
         if search is None or genotype is None:
             return []

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM (a batch system's notice) as one thing that stops a run cleanly."""
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -22,6 +23,8 @@ class Interruption:
     def __init__(self) -> None:
         self.asked = False
         self.deferred = False
+        self.reason: str | None = None
+        """Why the run must stop, where no signal says so."""
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> "Interruption":
@@ -42,6 +45,16 @@ class Interruption:
         """Raise Interrupted where a signal came since."""
         if self.asked:
             raise Interrupted
+
+    def stop(self, reason: str) -> None:
+        """Stop the run as a signal would, from another thread."""
+        self.reason = reason
+        if self.deferred:
+            self.asked = True
+            return
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, SIGNALS[-1])
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked, True

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.failures import attempts, by_kind, last_line
 from orchestrator.identity import Stage, canonical_config
+from orchestrator.lease import Leases
 from orchestrator.ledger import Ledger, State
 from orchestrator.plan import Fingerprint, Plan, Trial
 from orchestrator.policy import Outcomes
@@ -70,8 +71,14 @@ class Overview:
                 {"setting": setting, "stage": stage, "not_started": count}
                 for (setting, stage), count in self.given_up().items()
             ],
+            "drivers": self.drivers(),
             "trials": trials,
         }
+
+    def drivers(self) -> list[dict[str, Any]]:
+        """Who runs the sweep, as far as the storage says; `alive` is null for a driver of another machine."""
+        holders = Leases(self.ledger.storage, self.plan.sweep.name).holders()[1]
+        return [{**holder.listed(), "alive": holder.lives_here()} for holder in holders]
 
     def listed(self) -> list[dict[str, Any]]:
         """One plain row for each trial."""

@@ -85,8 +85,10 @@ def check_demands(demands: Mapping[Stage, Demand], nodes: Sequence[Node]) -> Non
         )
 
 
-def check_nodes(storage: Storage) -> None:
+def check_nodes(storage: Storage, keeper: str | None = None) -> None:
     """From every node of the connected Ray cluster: the same versions, and the same storage.
+
+    `keeper` names who has the storage's variables for them (`handover`).
 
     Raises InputError that names the nodes where something else was found.
     """
@@ -101,7 +103,7 @@ def check_nodes(storage: Storage) -> None:
         nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
         asked = {
             probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                storage.uri, key
+                storage.uri, key, keeper
             ): host
             for node, host in nodes.items()
         }
@@ -131,9 +133,11 @@ def _comparable() -> dict[str, Any]:
     return {name: versions()[name] for name in names}
 
 
-def _seen_from_node(uri: str, key: str) -> dict[str, Any]:
+def _seen_from_node(uri: str, key: str, keeper: str | None) -> dict[str, Any]:
+    from orchestrator import handover
     from orchestrator.storage import open_storage
 
+    handover.accept(keeper)
     try:
         found = open_storage(uri).read(key) is not None
     except StorageError:

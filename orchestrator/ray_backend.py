@@ -38,8 +38,9 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
-from orchestrator import preflight, probing
+from orchestrator import handover, preflight, probing
 from orchestrator.demands import Demands
+from orchestrator.environment import credentials_withheld, variables
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Trial
@@ -85,14 +86,17 @@ def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = Fa
     alive = [node for node in ray.nodes() if node["Alive"]]
     demands = Demands(run, [node["Resources"] for node in alive])
     demands.check()
+    # Referred to until this function ends, and so alive.
+    offered = handover.offer(variables(run.ledger.storage.uri)) if many_nodes else None
+    keeper = offered[0] if offered else None
     if many_nodes:
-        preflight.check_nodes(run.ledger.storage)
+        preflight.check_nodes(run.ledger.storage, keeper)
     interruption.check()
     if shapes := demands.shapes():
         say = run.reporter.say
         demands.shares = probing.shares(shapes, alive, run.ledger.storage, work.probe, say, interruption.check)
     try:
-        _fit(run, interruption, demands, work)
+        _fit(run, interruption, demands, work, keeper)
     except _Stop as stop:
         raise stop.error from None
 
@@ -155,8 +159,8 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work) -> None:
-    door = _Door(run, demands)
+def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, keeper: str | None) -> None:
+    door = _Door(run, demands, keeper)
     with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
         tuner = tune.Tuner(
             tune.with_resources(_worker(work.trial), _bundle),
@@ -176,7 +180,8 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work) -> 
                 callbacks=[_Listener(run, door, interruption)],
             ),
         )
-        tuner.fit()
+        with credentials_withheld():
+            tuner.fit()
 
 
 def _bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
@@ -188,6 +193,7 @@ def _worker(trial: Callable[[Job], Iterator[Progress]]) -> Callable[[dict[str, A
 
     def work(config: dict[str, Any]) -> None:
         try:
+            handover.accept(config["keeper"])
             for progress in trial(Job.from_dict(json.loads(config["job"]))):
                 tune.report({"progress": json.dumps(asdict(progress))})
         except InputError as error:
@@ -211,9 +217,9 @@ class _Unkept:
 class _Door(_Unkept, Searcher):
     """Hands the frontier's trials to Tune as they become ready."""
 
-    def __init__(self, run: Run, demands: Demands) -> None:
+    def __init__(self, run: Run, demands: Demands, keeper: str | None) -> None:
         super().__init__()
-        self.run, self.demands = run, demands
+        self.run, self.demands, self.keeper = run, demands, keeper
         self.given: dict[str, tuple[Trial, Job]] = {}
         self.starts = 0
 
@@ -226,7 +232,13 @@ class _Door(_Unkept, Searcher):
         self.given[trial.id] = (trial, job)
         self.starts += 1
         resources = {"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}
-        return {"id": trial.id, "start": self.starts, "resources": resources, "job": json.dumps(job.to_dict())}
+        return {
+            "id": trial.id,
+            "start": self.starts,
+            "resources": resources,
+            "job": json.dumps(job.to_dict()),
+            "keeper": self.keeper,
+        }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: the listener has heard it already."""

@@ -1,6 +1,7 @@
 """Runs what a plan lacks: the part that both backends share, and the one that needs no cluster."""
 
 import dataclasses
+import time
 from dataclasses import dataclass, field
 
 from orchestrator.checkpoints import Checkpoints
@@ -16,6 +17,9 @@ from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig
 
 _DEATHS = {"lost": "its process or node died", "preempted": "its node was taken away"}
+
+WAIT = 0.5
+"""Seconds between looks at what other drivers have."""
 
 
 def epochs_of(plan: Plan, trial: Trial) -> int:
@@ -119,8 +123,13 @@ def run_inline(run: Run, interruption: Interruption) -> None:
     import torch
 
     available = float(torch.cuda.device_count())
-    while (trial := run.frontier.take()) is not None:
+    while not run.frontier.finished:
         interruption.check()
+        trial = run.frontier.take()
+        if trial is None:
+            run.reporter.beat()
+            time.sleep(WAIT)
+            continue
         run.reporter.begin(trial)
         for progress in run_trial(run.job(trial, run.gpus(trial.stage, available), shared=False)):
             run.heard(trial, progress)

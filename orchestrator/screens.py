@@ -31,6 +31,13 @@ def show_status(overview: Overview) -> None:
     _title(console, overview)
     _by_setting(console, overview)
     console.print(_counts(content) + f" ({content['states']['running']} of them begun)", markup=False)
+    for driver in content["drivers"]:
+        part = f", shard {driver['shard']}" if driver["shard"] else ""
+        ended = ", which is gone" if driver["alive"] is False else ""
+        console.print(
+            f"driver: {driver['user']} on {driver['host']}, pid {driver['pid']}{part}, since {driver['since']}{ended}",
+            markup=False,
+        )
     for trial in content["trials"]:
         if trial["state"] == "running":
             console.print(

@@ -9,14 +9,17 @@ from typing import TextIO
 
 from orchestrator import preflight
 from orchestrator.checkpoints import Checkpoints
+from orchestrator.claims import Claims
 from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
 from orchestrator.failures import attempts
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption
+from orchestrator.lease import Holder, Lease, Leases
 from orchestrator.overview import Overview, examine
 from orchestrator.plan import Trial
 from orchestrator.progress import Tracker, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.shard import Shard
 from orchestrator.simulation import Simulation
 
 
@@ -33,12 +36,17 @@ class Options:
     retry_failed: bool
     simulation: Simulation | None = None
     """How trials are played instead of run, into a storage that is marked as simulated."""
+    shard: Shard | None = None
 
     def command(self, verb: str, *more: str) -> str:
         """A command line of another verb on the same sweep."""
         if verb == "run" and self.simulation is not None:
-            verb, more = "simulate", (*self.simulation.options(), "--backend", self.backend)
+            verb, more = "simulate", (*self.simulation.options(), "--backend", self.backend, *self.part())
         return command_line(verb, self.sweep, self.storage, self.profile, self.overrides, *more)
+
+    def part(self) -> tuple[str, ...]:
+        """The words that ask for the same shard again."""
+        return () if self.shard is None else ("--shard", str(self.shard))
 
 
 def command_line(
@@ -52,38 +60,59 @@ def command_line(
 
 
 def run(overview: Overview, options: Options, out: TextIO) -> int:
-    """Run what is missing, telling `out`; returns the exit code. Raises InputError where it cannot be run."""
-    if options.retry_failed and overview.count("failed"):
-        overview = _forget_failed(overview)
+    """Run what is missing of the sweep, or of the shard; returns the exit code.
+
+    Raises InputError where it cannot be run, also where another driver runs it.
+    """
     _tell_counts(overview, out)
-    if not _startable(overview):
+    whole = overview.plan
+    if options.shard is not None:
+        overview = examine(options.shard.part(overview.plan), overview.ledger)
+        _tell_counts(overview, out, f", shard {options.shard}")
+    again = options.retry_failed and overview.count("failed") > 0
+    if not again and not _startable(overview):
         return _conclude(overview, options, out)
-    for warning in preflight.check_storage(overview.ledger.storage):
+    storage, name = overview.ledger.storage, overview.plan.sweep.name
+    for warning in preflight.check_storage(storage):
         print(f"warning: {warning}", file=out)
-    _clear_leftovers(overview)
     started = time.monotonic()
+    lease = Lease(Leases(storage, name), Holder.here(options.shard), lambda line: print(line, file=out, flush=True))
+    interruption = Interruption()
     try:
-        with Interruption() as interruption:
-            _run(overview, options, out, interruption)
+        with interruption:
+            lease.acquire()
+            with lease.kept(interruption.stop):
+                # What the holder before this one did meanwhile counts.
+                overview = examine(overview.plan, overview.ledger)
+                overview = _forget_failed(overview) if again else overview
+                _clear_leftovers(overview)
+                if _startable(overview):
+                    _run(overview, options, out, interruption, lease)
     except Interrupted:
         done = examine(overview.plan, overview.ledger).count("done")
+        if interruption.reason is not None:
+            print(interruption.reason, file=out)
         print(
             f"stopped with {done} of {len(overview.trials)} trials done; finished trials and epochs are kept, "
-            f"go on with: {options.command('run')}",
+            f"go on with: {options.command('run', *options.part())}",
             file=out,
             flush=True,
         )
         return INTERRUPTED
     after = examine(overview.plan, overview.ledger)
     print(f"ran for {time.monotonic() - started:.0f} s", file=out)
+    if options.shard is not None:
+        _tell_counts(examine(whole, after.ledger), out)
     return _conclude(after, options, out)
 
 
-def _run(overview: Overview, options: Options, out: TextIO, interruption: Interruption) -> None:
+def _run(overview: Overview, options: Options, out: TextIO, interruption: Interruption, lease: Lease) -> None:
     plan, ledger = overview.plan, overview.ledger
-    frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has)
     tracker = Tracker(_reachable(overview), lambda trial: epochs_of(plan, trial), time.monotonic)
     with reporter(tracker, out) as told:
+        lease.say = told.say
+        claims = None if options.shard is None else Claims(ledger.storage, plan.sweep.name, lease.me, told.say)
+        frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has, claims)
         state = Run(
             plan, ledger, frontier, told, overview.outcomes(), _crowded(overview), simulation=options.simulation
         )
@@ -134,10 +163,10 @@ def _forget_failed(overview: Overview) -> Overview:
     return examine(overview.plan, overview.ledger)
 
 
-def _tell_counts(overview: Overview, out: TextIO) -> None:
+def _tell_counts(overview: Overview, out: TextIO, part: str = "") -> None:
     failed = overview.count("failed")
     print(
-        f"{overview.plan.sweep.name}: {len(overview.trials)} trials planned, {overview.count('done')} done, "
+        f"{overview.plan.sweep.name}{part}: {len(overview.trials)} trials planned, {overview.count('done')} done, "
         + (f"{failed} failed, " if failed else "")
         + f"{overview.count('missing')} missing",
         file=out,
@@ -168,12 +197,13 @@ def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
         waiting += f", {missing - not_started} wait for them" if missing > not_started else ""
         print(
             f"{overview.count('done')} done, {failed} failed{waiting}; to run them again: "
-            f"{options.command('run', '--retry-failed')}",
+            f"{options.command('run', *options.part(), '--retry-failed')}",
             file=out,
         )
     elif missing:
         raise RuntimeError(f"{missing} trials have no record although nothing failed: {overview.missing[0]}")
     else:
-        print(f"all {len(overview.trials)} trials are done", file=out)
+        of = "" if options.shard is None else f" of shard {options.shard}"
+        print(f"all {len(overview.trials)} trials{of} are done", file=out)
     print(f"report: {options.command('report')}", file=out, flush=True)
     return FAILED_TRIALS if failed else 0

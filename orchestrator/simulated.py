@@ -17,7 +17,7 @@ from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Trial
 from orchestrator.progress import named
-from orchestrator.scheduler import Run
+from orchestrator.scheduler import WAIT, Run
 from orchestrator.simulation import Script, Simulation, death, play
 from orchestrator.trainable import Progress, run_trial
 
@@ -54,9 +54,13 @@ def run_simulated(run: Run, simulation: Simulation, interruption: Interruption) 
     while True:
         while len(events) < simulation.workers and (trial := run.frontier.take()) is not None:
             start(trial, run.job(trial, 0.0, shared=False), now)
-        if not events:
-            return
         interruption.check()
+        if not events:
+            if run.frontier.finished:
+                return
+            # What is left waits for a driver of another shard.
+            time.sleep(WAIT)
+            continue
         now, _, worker = heapq.heappop(events)
         if simulation.speed:
             time.sleep(max(0.0, now / simulation.speed - (time.monotonic() - began)))
