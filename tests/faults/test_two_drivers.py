@@ -128,6 +128,14 @@ def test_two_shards_at_once_equal_one_driver(driver: Driver, tmp_path: Path) -> 
     sweep = write_sweep(tmp_path / "s.yaml", search={"epochs": 1}, seeds=list(range(8)))
     whole = Driver(tmp_path / "whole")
     assert whole.run("run", sweep, *INLINE).returncode == 0
+    found = (
+        ledger(whole.storage)
+        .query("genotype.notna()")
+        .merge(pd.read_parquet(whole.storage / "trials")[["trial_id", "stage"]], on="trial_id")
+    )
+    searches = found[found["stage"] == "search"]
+    parts = searches["trial_id"].map(Shard(1, 2).holds).groupby(searches["genotype"]).nunique()
+    assert parts.max() == 2, "no cell is found in both shards"
     two = [driver.start("run", sweep, "--shard", f"{index}/2", *INLINE) for index in (1, 2)]
     wait_for(lambda: len(driver.json("status", sweep)["drivers"]) == 2 or any(p.poll() is not None for p in two))
     for more in ([], ["--shard", "1/3"]):
