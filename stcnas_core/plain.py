@@ -97,7 +97,9 @@ class PlainCell(nn.Module):
 class PlainDartsCell(nn.Module):
     """Preprocessing, the cell, and the concatenation of its nodes."""
 
-    def __init__(self, genotype: Genotype, widths: tuple[int, int], channels: int, reduction: tuple[bool, bool]) -> None:
+    def __init__(
+        self, genotype: Genotype, widths: tuple[int, int], channels: int, reduction: tuple[bool, bool]
+    ) -> None:
         super().__init__()
         before, now = reduction
         self.preprocess0 = (
