@@ -1,8 +1,10 @@
-"""Derived networks as the field writes them: the yardstick of `bench`, and a second opinion on the product's own.
+"""Derived networks as the field writes them: a second opinion on the product's own, and a yardstick for its cost.
 
 Textbook PyTorch: every operation begins with a ReLU of its own, nothing is shared, nothing is in place, memory is
 contiguous. With the same weights they compute what `Space.network` computes (a test says so).
 """
+
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -90,7 +92,7 @@ class PlainCell(nn.Module):
         for node in range(self.topology.inputs, self.topology.inputs + self.topology.nodes):
             entering = [(e, op) for e, op in zip(self.edges, self.operations, strict=True) if e.node == node]
             outputs = [op(states[edge.source]) for edge, op in entering]
-            states.append(sum(outputs[1:], start=outputs[0]))
+            states.append(functools.reduce(torch.add, outputs))
         return states[self.topology.inputs :]
 
 
