@@ -27,6 +27,9 @@ class MemoryStorage:
         self._count()
         self.files[key] = data
 
+    def note(self, key: str, data: bytes) -> None:
+        self.replace(key, data)
+
     def read(self, key: str) -> bytes | None:
         self._count()
         return self.files.get(key)
