@@ -3,11 +3,13 @@
 Nothing in here grows with the number of candidate operations: a step touches the parameters of what ran.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from stcnas_core import methods, spaces
 from stcnas_core.config import SearchConfig
@@ -30,10 +32,10 @@ class Iteration(NamedTuple):
 class Bilevel:
     """A supernet, a method with its architecture parameters, an optimizer for each, and the steps that use them."""
 
-    def __init__(self, config: SearchConfig, classes: int, device: str) -> None:
+    def __init__(self, config: SearchConfig, classes: int, device: str, space: spaces.Space | None = None) -> None:
         self.config, self.device = config, device
         keep_freed_memory()
-        self.space = spaces.get(config.space)
+        self.space = space or spaces.get(config.space)
         self.method = methods.build(config, self.space.topology, device)
         with initialisation(config.seed):
             model = self.space.supernet(
@@ -81,7 +83,8 @@ class Bilevel:
 
     def alpha_step(self, sample: Sample, x: Tensor, y: Tensor, js_lambda: float) -> tuple[Tensor, ...]:
         """Eq. 10's upper level: a step of the alphas alone; no gradient of a weight is computed."""
-        loss, logits = self.loss(self.method.path(sample), x, y)
+        with frozen(self._ran(sample)):
+            loss, logits = self.loss(self.method.path(sample), x, y)
         penalty = self.method.penalty(sample.cell)
         objective = loss if penalty is None else loss + js_lambda * penalty
         alphas = list(self.method.parameters().values())
@@ -114,11 +117,15 @@ class Bilevel:
         self.method.moved()
 
     def _move_weights(self, sample: Sample) -> None:
-        ran = [*self.shared, *(p for choice in _flat(sample.runs) for p in self.by_choice[choice])]
+        ran = self._ran(sample)
         torch.nn.utils.clip_grad_norm_(ran, self.config.grad_clip)
         self.optimizer.param_groups[0]["params"] = ran
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _ran(self, sample: Sample) -> list[nn.Parameter]:
+        """The parameters that a sample's path runs through."""
+        return [*self.shared, *(p for choice in _flat(sample.runs) for p in self.by_choice[choice])]
 
     def loss(self, path: Path, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross entropy in float32, and the logits (B, classes)."""
@@ -145,6 +152,18 @@ class Bilevel:
         self.optimizer.param_groups[0]["params"] = list(self.model.parameters())
         self.optimizer.load_state_dict(state["optimizer"])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+
+
+@contextmanager
+def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Within the block nothing is kept for, and later nothing computed of, the gradients of these parameters."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 def _flat(choices: Choices) -> list[tuple[int, int, int]]:

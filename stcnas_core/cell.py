@@ -21,7 +21,7 @@ class Cell(nn.Module):
     """Operations on the edges of a topology.
 
     `choices` says which operations exist, `stride(source)` the stride of the edges that leave a node. `none` is no
-    module: an edge that carries it adds nothing.
+    module: an edge that carries it adds nothing. A topology may list a candidate twice; its modules are then distinct.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class Cell(nn.Module):
             key = f"{node}_{source}"
             if key not in self.edges:
                 self.edges[key] = nn.ModuleDict()
-            self.edges[key][name] = operation  # type: ignore[index]
+            first = topology.operations.index(name) == index
+            self.edges[key][name if first else f"{name}_{index}"] = operation  # type: ignore[index]
             self._operations[edge, index] = operation
 
     def parameters_of(self, choice: Choice) -> list[nn.Parameter]:
@@ -131,6 +132,6 @@ class States:
             self._own.add(node)
 
     def outputs(self, *, activated: bool) -> list[Tensor]:
-        """All computed nodes, before or after the ReLU."""
+        """All computed nodes before their ReLU; with `activated`, after it where it was taken already."""
         nodes = range(self._given, len(self._plain))
-        return [self.activated(node) if activated else self.plain(node) for node in nodes]
+        return [self._activated[node] if activated and node in self._activated else self.plain(node) for node in nodes]

@@ -8,11 +8,13 @@ output and saves keeping the output for the backward pass.
 the same node, so the cell applies it once.
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from stcnas_core.depthwise import depthwise
+from stcnas_core.pixels import alternate_pixels
+from stcnas_core.pooling import average_pool, max_pool
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -46,7 +48,8 @@ class Convolution(nn.Module):
         self.norm = BatchNorm(c_out, searching=searching)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        return self.norm(self.pointwise(self.depthwise(x)), scale)
+        x = depthwise(x, self.depthwise.weight, self.depthwise.stride[0], self.depthwise.dilation[0])
+        return self.norm(self.pointwise(x), scale)
 
 
 class SeparableConvolution(nn.Module):
@@ -77,31 +80,6 @@ class ReLUConvNorm(nn.Module):
         return self.norm(self.conv(x), scale)
 
 
-class AlternatePixels(torch.autograd.Function):
-    """The pixels of even row and column, and those of odd row and column: (B, C, H, W) to twice (B, C, H/2, W/2).
-
-    Written out because autograd's slicing fills a gradient of the full size with zeros four times over.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.shape = x.shape
-        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-        ctx.layout = layout
-        return (
-            x[:, :, ::2, ::2].contiguous(memory_format=layout),
-            x[:, :, 1::2, 1::2].contiguous(memory_format=layout),
-        )
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        even, odd = gradients
-        gradient = torch.empty(ctx.shape, dtype=even.dtype, device=even.device, memory_format=ctx.layout).zero_()
-        gradient[:, :, ::2, ::2] = even
-        gradient[:, :, 1::2, 1::2] = odd
-        return gradient
-
-
 class FactorizedReduce(nn.Module):
     """Halves the image by two strided 1x1 convolutions on alternate pixels: DARTS's skip_connect at stride 2."""
 
@@ -114,7 +92,7 @@ class FactorizedReduce(nn.Module):
         self.norm = BatchNorm(c_out, searching=searching)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        even, odd = AlternatePixels.apply(x)
+        even, odd = alternate_pixels(x)
         return self.norm(torch.cat([self.even(even), self.odd(odd)], dim=1), scale)
 
 
@@ -137,11 +115,8 @@ class Pool(nn.Module):
         self.mode, self.stride = mode, stride
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        if self.mode == "avg":
-            x = F.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
-        else:
-            x = F.max_pool2d(x, 3, self.stride, padding=1)
-        return x if scale is None else x * scale
+        pool = average_pool if self.mode == "avg" else max_pool
+        return pool(x, self.stride, scale)
 
 
 def build(name: str, channels: int, stride: int, *, searching: bool) -> nn.Module:

@@ -17,6 +17,7 @@ from stcnas_core.bilevel import Bilevel
 from stcnas_core.config import SearchConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
+from stcnas_core.datasets import Images
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
@@ -53,13 +54,22 @@ class Search:
     """A bilevel training of a supernet and alphas, fed from the two halves of a data set.
 
     Raises InputError for data or sizes that cannot be used, DivergedError from `run_epoch` where a loss or an alpha is
-    no longer finite. `device` is "cpu", "cuda" or None for CUDA where there is some.
+    no longer finite. `device` is "cpu", "cuda" or None for CUDA where there is some; `images` stand in for the
+    configured data set.
     """
 
-    def __init__(self, config: SearchConfig, *, data_path: str | None = None, device: str | None = None) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        data_path: str | None = None,
+        device: str | None = None,
+        images: Images | None = None,
+    ) -> None:
         self.config = config
         self.device = device or default_device()
-        images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
+        if images is None:
+            images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
         self.data = ImageSet(images, self.device, config.resolution)
         order = torch.randperm(len(images.labels), generator=stream(config.seed, "halves"))
         half = len(order) // 2

@@ -11,7 +11,7 @@ from stcnas_core.operations import FactorizedReduce, ReLUConvNorm
 from stcnas_core.partial_cell import build_cell
 from stcnas_core.path import Choice, Path
 from stcnas_core.spaces.network import CellNetwork
-from stcnas_core.topology import DARTS
+from stcnas_core.topology import DARTS, Topology
 
 NORMAL, REDUCE = 0, 1
 STEM_MULTIPLIER = 3
@@ -20,14 +20,22 @@ STEM_MULTIPLIER = 3
 class DartsSpace:
     """Networks of the DARTS space; reduction cells stand at a third and two thirds of the depth."""
 
-    topology = DARTS
+    def __init__(self, topology: Topology = DARTS) -> None:
+        self.topology = topology
 
     def supernet(
         self, *, channels: int, cells: int, classes: int, stem: str = "cifar", partial: int = 1
     ) -> "DartsNetwork":
         """The search network: every operation on all 14 edges of each cell, batch statistics, no affine norms."""
         return DartsNetwork(
-            None, channels=channels, cells=cells, classes=classes, auxiliary=False, stem=stem, partial=partial
+            self.topology,
+            None,
+            channels=channels,
+            cells=cells,
+            classes=classes,
+            auxiliary=False,
+            stem=stem,
+            partial=partial,
         )
 
     def network(
@@ -41,18 +49,21 @@ class DartsSpace:
         stem: str = "cifar",
     ) -> "DartsNetwork":
         """The target network of a genotype; with `auxiliary`, training returns (logits, auxiliary logits)."""
-        return DartsNetwork(genotype, channels=channels, cells=cells, classes=classes, auxiliary=auxiliary, stem=stem)
+        return DartsNetwork(
+            self.topology, genotype, channels=channels, cells=cells, classes=classes, auxiliary=auxiliary, stem=stem
+        )
 
 
 class DartsCell(nn.Module):
     """Preprocessing of the two inputs, then the graph; the output concatenates the four nodes.
 
-    A cell's output is read through a ReLU by whoever comes next but the classifier, so the ReLU is taken here, per
-    node, where the cell's own operations have often taken it already.
+    A cell's output is read through a ReLU by whoever comes next but the classifier, so the ReLU is taken here once,
+    in place in the concatenation; nodes whose ReLU the cell's operations have taken already lose nothing by it.
     """
 
     def __init__(
         self,
+        topology: Topology,
         choices: tuple[Choice, ...],
         inputs: tuple[int, int],
         channels: int,
@@ -68,8 +79,8 @@ class DartsCell(nn.Module):
         else:
             self.preprocess0 = ReLUConvNorm(inputs[0], channels, 1, searching=searching)
         self.preprocess1 = ReLUConvNorm(inputs[1], channels, 1, searching=searching)
-        stride = (lambda source: 2 if source < DARTS.inputs else 1) if reduction else (lambda source: 1)
-        self.cell = build_cell(DARTS, choices, channels, stride, searching=searching, partial=partial)
+        stride = (lambda source: 2 if source < topology.inputs else 1) if reduction else (lambda source: 1)
+        self.cell = build_cell(topology, choices, channels, stride, searching=searching, partial=partial)
 
     def forward(
         self,
@@ -84,7 +95,8 @@ class DartsCell(nn.Module):
         """(B, 4 C, H, W) of two activated inputs; before the ReLU with `activated` false."""
         inputs = (self.preprocess0(s0), self.preprocess1(s1))
         states = self.cell(inputs, chosen, scales, drop_path, owned=True, plain_outputs=not activated)
-        return torch.cat(states.outputs(activated=activated), dim=1)
+        output = torch.cat(states.outputs(activated=activated), dim=1)
+        return F.relu(output, inplace=True) if activated else output
 
 
 class DartsNetwork(CellNetwork):
@@ -92,6 +104,7 @@ class DartsNetwork(CellNetwork):
 
     def __init__(
         self,
+        topology: Topology,
         genotype: Genotype | None,
         *,
         channels: int,
@@ -101,7 +114,7 @@ class DartsNetwork(CellNetwork):
         stem: str,
         partial: int = 1,
     ) -> None:
-        super().__init__(DARTS, genotype)
+        super().__init__(topology, genotype)
         track = not self.searching
         if stem == "cifar":
             width = STEM_MULTIPLIER * channels
@@ -137,6 +150,7 @@ class DartsNetwork(CellNetwork):
             self.add_cell(
                 kind,
                 DartsCell(
+                    topology,
                     self.choices[kind],
                     (outer, inner),
                     width_now,
@@ -147,7 +161,7 @@ class DartsNetwork(CellNetwork):
                 ),
             )
             after_reduction = reduction
-            outer, inner = inner, width_now * DARTS.nodes
+            outer, inner = inner, width_now * topology.nodes
             if position == 2 * cells // 3:
                 auxiliary_width = inner
         self.auxiliary_at = 2 * cells // 3

@@ -10,7 +10,7 @@ from stcnas_core.operations import ReLUConvNorm
 from stcnas_core.partial_cell import build_cell
 from stcnas_core.path import Path
 from stcnas_core.spaces.network import CellNetwork
-from stcnas_core.topology import NASBENCH201
+from stcnas_core.topology import NASBENCH201, Topology
 
 STAGES = 3
 
@@ -18,13 +18,16 @@ STAGES = 3
 class NasBench201Space:
     """Networks of the NAS-Bench-201 space; `cells` is N, the number of cells per stage."""
 
-    topology = NASBENCH201
+    def __init__(self, topology: Topology = NASBENCH201) -> None:
+        self.topology = topology
 
     def supernet(
         self, *, channels: int, cells: int, classes: int, stem: str = "cifar", partial: int = 1
     ) -> "NasBench201Network":
         """The search network: every operation on all six edges of each cell, batch statistics, no affine norms."""
-        return NasBench201Network(None, channels=channels, cells=cells, classes=classes, stem=stem, partial=partial)
+        return NasBench201Network(
+            self.topology, None, channels=channels, cells=cells, classes=classes, stem=stem, partial=partial
+        )
 
     def network(
         self,
@@ -39,7 +42,7 @@ class NasBench201Space:
         """The network of a genotype; raises InputError for an auxiliary head, which the benchmark does not have."""
         if auxiliary:
             raise InputError("nasbench201 networks have no auxiliary head")
-        return NasBench201Network(genotype, channels=channels, cells=cells, classes=classes, stem=stem)
+        return NasBench201Network(self.topology, genotype, channels=channels, cells=cells, classes=classes, stem=stem)
 
 
 class ResidualReduction(nn.Module):
@@ -60,9 +63,17 @@ class NasBench201Network(CellNetwork):
     """Stem, three stages of cells, norm, global pooling, classifier."""
 
     def __init__(
-        self, genotype: Genotype | None, *, channels: int, cells: int, classes: int, stem: str, partial: int = 1
+        self,
+        topology: Topology,
+        genotype: Genotype | None,
+        *,
+        channels: int,
+        cells: int,
+        classes: int,
+        stem: str,
+        partial: int = 1,
     ) -> None:
-        super().__init__(NASBENCH201, genotype)
+        super().__init__(topology, genotype)
         if stem != "cifar":
             raise InputError(f"nasbench201 has the stem 'cifar' alone, not {stem!r}")
         track = not self.searching
@@ -78,7 +89,7 @@ class NasBench201Network(CellNetwork):
                 width *= 2
             for _ in range(cells):
                 cell = build_cell(
-                    NASBENCH201, self.choices[0], width, lambda source: 1, searching=self.searching, partial=partial
+                    topology, self.choices[0], width, lambda source: 1, searching=self.searching, partial=partial
                 )
                 self.add_cell(0, cell)
         self.norm = nn.BatchNorm2d(width, track_running_stats=track)
@@ -91,6 +102,6 @@ class NasBench201Network(CellNetwork):
         for position, cell in enumerate(self.cells):
             if position and position % self.per_stage == 0:
                 x = self.reductions[position // self.per_stage - 1](x)
-            x = cell((x,), chosen[0], scales[0], drop_path, plain_outputs=False).plain(NASBENCH201.nodes)
+            x = cell((x,), chosen[0], scales[0], drop_path, plain_outputs=False).plain(self.topology.nodes)
         x = F.relu(self.norm(x), inplace=True)
         return self.classifier(x.mean(dim=(2, 3)))
