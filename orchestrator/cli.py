@@ -191,6 +191,34 @@ def report(
 
 
 @app.command()
+def doctor(
+    sweep: Annotated[
+        Path | None, typer.Argument(metavar="[SWEEP]", help="Sweep file (YAML).", show_default=False)
+    ] = None,
+    storage: StorageUri = "results",
+    profile: Profile = None,
+    overrides: Overrides = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to examine, as host:port or auto.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check storage, versions, data and resources, here or on every node of a cluster; exit code 5 where one fails."""
+    from orchestrator import doctor as examination
+    from orchestrator.spec import load_sweep
+    from orchestrator.storage import open_storage
+
+    loaded = None if sweep is None else load_sweep(sweep, profile=profile, overrides=overrides or ())
+    checks = examination.examine(loaded, open_storage(storage), address)
+    result = examination.listed(checks)
+    if as_json:
+        _print_json(result)
+    else:
+        for check in checks:
+            typer.echo(f"{'ok    ' if check.ok else 'FAILED'}  {check.check}, {check.where}: {check.said}")
+    if not result["ok"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command()
 def verify(
     sweeps: Annotated[
         list[Path] | None,

@@ -38,6 +38,8 @@ class Job:
     """Whether it ran out of memory beside others and has the device for itself now."""
     simulation: Simulation | None = None
     """How the trial is played instead of run; None runs it."""
+    place: str | None = None
+    """Name of the storage (`place.identify`), which must not become another under the same address; None is any."""
 
     @classmethod
     def of(cls, plan: Plan, trial: Trial, storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":

@@ -5,11 +5,9 @@ import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from orchestrator.identity import Stage
 from orchestrator.storage import LocalStorage, Storage, StorageError
-from orchestrator.versions import versions
 from stcnas_core.errors import InputError
 
 SMALLEST_FREE = 100 * 1024**2
@@ -85,61 +83,6 @@ def check_demands(demands: Mapping[Stage, Demand], nodes: Sequence[Node]) -> Non
         )
 
 
-def check_nodes(storage: Storage, keeper: str | None = None) -> None:
-    """From every node of the connected Ray cluster: the same versions, and the same storage.
-
-    `keeper` names who has the storage's variables for them (`handover`).
-
-    Raises InputError that names the nodes where something else was found.
-    """
-    import ray
-    from ray.exceptions import RayError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    key = f"probe/{secrets.token_hex(8)}"
-    storage.create(key, b"stcnas")
-    try:
-        probe = ray.remote(num_cpus=0, max_retries=0)(_seen_from_node)
-        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
-        asked = {
-            probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                storage.uri, key, keeper
-            ): host
-            for node, host in nodes.items()
-        }
-        mine = _comparable()
-        complaints: list[str] = []
-        for answer, host in asked.items():
-            try:
-                seen: dict[str, Any] = ray.get(answer, timeout=60)
-            except RayError as error:
-                complaints.append(f"{host}: {str(error).strip().splitlines()[-1]}")
-                continue
-            if not seen["storage"]:
-                complaints.append(f"{host}: does not see {storage.uri}; storage must be shared by all nodes")
-            complaints += [
-                f"{host}: {name} is {seen['versions'][name]}, here it is {value}"
-                for name, value in mine.items()
-                if seen["versions"][name] != value
-            ]
-    finally:
-        storage.delete(key)
-    if complaints:
-        raise InputError("the cluster's nodes differ from this one:\n  " + "\n  ".join(complaints))
-
-
-def _comparable() -> dict[str, Any]:
-    names = ("stcnas_version", "algorithm_version", "torch_version", "ray_version")
-    return {name: versions()[name] for name in names}
-
-
-def _seen_from_node(uri: str, key: str, keeper: str | None) -> dict[str, Any]:
-    from orchestrator import handover
-    from orchestrator.storage import open_storage
-
-    handover.accept(keeper)
-    try:
-        found = open_storage(uri).read(key) is not None
-    except StorageError:
-        found = False
-    return {"storage": found, "versions": _comparable()}
+def gpus_of(wanted: float | str, available: float) -> float:
+    """GPUs for one trial where so many are available; `auto` is one where there are any."""
+    return min(1.0, float(available > 0)) if isinstance(wanted, str) else wanted

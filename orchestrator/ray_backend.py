@@ -38,11 +38,12 @@ from ray import tune
 from ray.exceptions import RayError
 from ray.tune.search import Searcher
 
-from orchestrator import handover, preflight, probing
+from orchestrator import handover, probing
 from orchestrator.demands import Demands
 from orchestrator.environment import credentials_withheld, variables
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
+from orchestrator.nodes import check_cluster, images_of
 from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
@@ -90,7 +91,7 @@ def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = Fa
     offered = handover.offer(variables(run.ledger.storage.uri)) if many_nodes else None
     keeper = offered[0] if offered else None
     if many_nodes:
-        preflight.check_nodes(run.ledger.storage, keeper)
+        _check_nodes(run, keeper)
     interruption.check()
     if shapes := demands.shapes():
         say = run.reporter.say
@@ -141,6 +142,21 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[list[dict[str, Any]]]:
+    """A connection to the cluster at `address`, with Ray's description of its nodes that live."""
+    with cluster(address):
+        yield [node for node in ray.nodes() if node["Alive"]]
+
+
+def _check_nodes(run: Run, keeper: str | None) -> None:
+    """Raise InputError that names the nodes that could not run the sweep's trials as this one would."""
+    wrong = [check for check in check_cluster(run.ledger.storage, images_of(run.plan), keeper) if not check.ok]
+    if wrong:
+        told = "\n  ".join(f"{check.where}: {check.check}: {check.said}" for check in wrong)
+        raise InputError(f"the cluster's nodes are not all ready for this sweep:\n  {told}")
 
 
 def _check_reachable(address: str) -> None:

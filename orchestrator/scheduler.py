@@ -9,8 +9,10 @@ from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
+from orchestrator.place import ensure
 from orchestrator.plan import Plan, Stage, Trial
 from orchestrator.policy import RULES, Kind, Outcomes, Restarts
+from orchestrator.preflight import gpus_of
 from orchestrator.progress import Reporter
 from orchestrator.simulation import Simulation
 from orchestrator.trainable import Progress, run_trial
@@ -44,11 +46,13 @@ class Run:
     restarts: Restarts = field(default_factory=Restarts)
     simulation: Simulation | None = None
     """How trials are played instead of run."""
+    place: str | None = None
+    """Name of the storage, where it has one."""
 
     def job(self, trial: Trial, gpus: float, shared: bool) -> Job:
         """The job of a trial at the storage of this run."""
         job = Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
-        return dataclasses.replace(job, simulation=self.simulation)
+        return dataclasses.replace(job, simulation=self.simulation, place=self.place)
 
     def heard(self, trial: Trial, progress: Progress) -> None:
         """A trial has said something; where it has ended, what waited for it becomes ready."""
@@ -66,6 +70,7 @@ class Run:
 
     def died(self, job: Job, trial: Trial, said: str) -> None:
         """A trial's process or node is gone: it starts again, or is recorded as lost; its checkpoint stays."""
+        ensure(self.ledger.storage, self.place)
         if self.ledger.has(trial.id):
             # It died between its record and saying so; the next start finds the record and says it.
             self._again(trial, "its process or node died")
@@ -111,8 +116,7 @@ class Run:
         """GPUs for a trial of a stage where a cluster, or this machine, has so many."""
         if self.simulation is not None:
             return 0.0
-        wanted = getattr(self.plan.sweep.resources, stage).gpus
-        return min(1.0, float(available > 0)) if wanted == "auto" else wanted
+        return gpus_of(getattr(self.plan.sweep.resources, stage).gpus, available)
 
 
 def run_inline(run: Run, interruption: Interruption) -> None:

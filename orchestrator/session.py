@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from orchestrator import preflight
+from orchestrator import place, preflight
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.claims import Claims
 from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
@@ -116,6 +116,7 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
         state = Run(
             plan, ledger, frontier, told, overview.outcomes(), _crowded(overview), simulation=options.simulation
         )
+        state.place = place.identify(ledger.storage)
         for setting, stage in overview.given_up():
             state.give_up(setting, stage)
         if options.simulation is not None and options.backend == "inline":
@@ -125,10 +126,11 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
             return
         if options.backend == "inline":
             run_inline(state, interruption)
-            return
-        from orchestrator.ray_backend import run_ray
+        else:
+            from orchestrator.ray_backend import run_ray
 
-        run_ray(state, interruption, options.address)
+            run_ray(state, interruption, options.address)
+        place.ensure(ledger.storage, state.place)
 
 
 def _clear_leftovers(overview: Overview) -> None:

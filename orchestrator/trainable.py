@@ -22,6 +22,7 @@ from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.packing import allocator_share
+from orchestrator.place import ensure
 from orchestrator.policy import Kind
 from orchestrator.storage import StorageError, open_storage
 from stcnas_core.errors import DivergedError, InputError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 ALPHA_SNAPSHOTS = 10
 """Alphas are recorded after the first epoch, after the last, and at about so many points in between."""
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def run_trial(job: Job) -> Iterator[Progress]:
     """
     storage = open_storage(job.storage)
     ledger, checkpoints = Ledger(storage), Checkpoints(storage)
+    ensure(storage, job.place)
     if ledger.has(job.id):
         yield _present(ledger, job)
         return
@@ -115,6 +117,7 @@ def run_trial(job: Job) -> Iterator[Progress]:
     except Exception as error:  # whatever a trial raises becomes its record, and the sweep goes on
         kind = _kind(error)
         text = "".join(traceback.format_exception(error))
+        ensure(storage, job.place)
         row = attempt.row(state="failed", error_kind=kind, error=text)
         summary = f"{type(error).__name__}: {error}".splitlines()[0]
         if kind == "out_of_memory" and not job.alone:
@@ -144,6 +147,7 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         if job.stage == "search" and run.epoch in wanted:
             attempt.alphas += [{"trial_id": job.id, "epoch": measured["epoch"], **row} for row in _alpha_rows(run)]
         attempt.peak_memory = max(attempt.peak_memory, run.peak_memory())
+        ensure(ledger.storage, job.place)
         checkpoints.save(job.id, run.epoch, _state(attempt, run))
         if not run.finished:
             yield attempt.said("running")

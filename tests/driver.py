@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from typing import Any
 
 import psutil
 import yaml
+
+MARK = "STCNAS_TEST_MARK"
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,11 +69,16 @@ class Driver:
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
+        self.mark = secrets.token_hex(8)
+        """In the environment of all that is started here, and hence of all that this starts."""
+        self.environment: dict[str, str] = {}
+        """Variables for what is started from now on."""
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str | Path, storage: str | Path | None = None) -> subprocess.Popen[str]:
         """Start `stcnas ARGUMENTS --storage STORAGE` in a session of its own."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        environment |= {MARK: self.mark, **self.environment}
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *map(str, arguments), "--storage", str(storage or self.storage)],
             cwd=ROOT,
@@ -102,9 +110,8 @@ class Driver:
         return {file.stem: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
     def processes(self) -> list[psutil.Process]:
-        """All processes of the sessions that were started here and live."""
-        sessions = {process.pid for process in self.started}
-        return [process for process in psutil.process_iter() if _session(process) in sessions and _lives(process)]
+        """All processes that live and were started from here, by whatever detours."""
+        return [process for process in psutil.process_iter() if _mark(process) == self.mark and _lives(process)]
 
     def clean(self) -> None:
         """End whatever is left."""
@@ -115,10 +122,10 @@ class Driver:
             process.communicate()
 
 
-def _session(process: psutil.Process) -> int | None:
+def _mark(process: psutil.Process) -> str | None:
     try:
-        return os.getsid(process.pid)
-    except ProcessLookupError:
+        return process.environ().get(MARK)
+    except (psutil.Error, OSError):
         return None
 
 

@@ -1,0 +1,130 @@
+"""What the fault tests share: the sweep, what an unbroken run of it gives, and what must hold after any fault."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from driver import Driver, wait_for
+
+SAME = [
+    "trial_id",
+    "state",
+    "stage",
+    "seed",
+    "genotype",
+    "valid_accuracy",
+    "derived_accuracy",
+    "train_accuracy",
+    "test_accuracy",
+    "params",
+    "macs",
+    "epochs_done",
+    "config",
+]
+"""Columns of a record that no fault may change, bit for bit."""
+
+KILLS = int(os.environ.get("STCNAS_KILLS", "3"))
+"""How many random kills: few in `make test`, as many as the environment says in `make faults`."""
+
+
+def trials(storage: Path) -> pd.DataFrame:
+    return pd.read_parquet(storage / "trials").sort_values("trial_id", ignore_index=True)
+
+
+def check_unbroken(driver: Driver, sweep: Path, reference: pd.DataFrame, kept: dict[str, tuple[int, bytes]]) -> None:
+    """The ledger is that of an unbroken run, no id twice, and what was finished before the fault was not touched."""
+    status = driver.json("status", sweep)
+    assert status["missing"] == status["failed"] == 0
+    found = trials(driver.storage)
+    assert found["trial_id"].is_unique
+    assert sorted(found["trial_id"]) == sorted(row["id"] for row in status["trials"])
+    pd.testing.assert_frame_equal(found[SAME], reference[SAME], check_exact=True)
+    after = driver.records()
+    assert {name: after[name] for name in kept} == kept
+    epochs = pd.read_parquet(driver.storage / "epochs")
+    assert not epochs.duplicated(["trial_id", "epoch"]).any()
+    assert len(epochs) == found["epochs_done"].sum()
+
+
+def begun(storage: Path, epochs: int) -> dict[str, Any] | None:
+    """The mark of a trial that has done so many epochs and is running."""
+    for file in sorted((storage / "checkpoints").glob("*/*.ckpt")):
+        if int(file.stem) >= epochs:
+            marks = sorted(file.parent.glob("attempt-*.json"), key=lambda mark: int(mark.stem.split("-")[1]))
+            try:
+                return {"id": file.parent.name, **json.loads(marks[-1].read_text())} if marks else None
+            except FileNotFoundError:
+                return None
+    return None
+
+
+def until_begun(driver: Driver, process: subprocess.Popen[str], epochs: int = 2, records: int = 0) -> dict[str, Any]:
+    """Wait until a trial is in the middle, with so many recorded already; the run must not have ended."""
+    found = wait_for(
+        lambda: process.poll() is not None or (len(driver.records()) >= records and begun(driver.storage, epochs))
+    )
+    assert isinstance(found, dict), process.communicate()
+    return found
+
+
+def no_process_is_left(driver: Driver, seconds: float = 30.0) -> None:
+    """Everything that was started ends by itself."""
+    wait_for(lambda: not driver.processes(), seconds)
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system in memory at `folder`; skips where mounting is not permitted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+class Nodes:
+    """A Ray cluster of several nodes on this machine, with a token, in a process of its own (`cluster.py`)."""
+
+    def __init__(self, driver: Driver, *nodes: str) -> None:
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 32, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        driver.environment |= token
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("cluster.py")), *nodes],
+            env={**environment, **token, "STCNAS_TEST_MARK": driver.mark, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        driver.started.append(self.process)
+        self.address: str = self._answer()["address"]
+
+    def say(self, command: str, node: int) -> None:
+        """`kill` or `drain` a node, by its number from 0, the head."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command} {node}\n")
+        self.process.stdin.flush()
+        self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise AssertionError("the cluster has ended")
+
+    def close(self) -> None:
+        """End all nodes."""
+        self.process.kill()
+        self.process.wait()
