@@ -181,7 +181,7 @@ def _command(verb: str, folder: Path | None) -> float:
     spent: list[float] = []
     for _ in range(3):
         started = time.perf_counter()
-        done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         spent.append(time.perf_counter() - started)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
