@@ -29,6 +29,8 @@ os.environ.update(
     TUNE_DISABLE_SIGINT_HANDLER="1",
     TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
     TUNE_GLOBAL_CHECKPOINT_S="86400",
+    # One at a time, a worker that is free waits for a turn of Tune's loop before it has its next trial.
+    TUNE_MAX_PENDING_TRIALS_PG="4",
     TUNE_PRINT_ALL_TRIAL_ERRORS="0",
     TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="86400",
 )
@@ -238,14 +240,20 @@ class _Door(_Unkept, Searcher):
         self.run, self.demands, self.keeper = run, demands, keeper
         self.given: dict[str, tuple[Trial, Job]] = {}
         self.starts = 0
+        self.waiting: set[str] = set()
+        """Trials that wait for a device of their own, which others must not take bit by bit."""
 
     def suggest(self, trial_id: str) -> Any:
+        if self.waiting:
+            return None
         trial = self.run.frontier.take()
         if trial is None:
             return Searcher.FINISHED if self.run.frontier.finished else None
         demand = self.demands.of(trial)
         job = self.run.job(trial, demand.gpus, demand.shares_device(self.demands.nodes))
         self.given[trial.id] = (trial, job)
+        if trial.id in self.run.alone:
+            self.waiting.add(trial.id)
         self.starts += 1
         resources = {"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}
         return {
@@ -280,7 +288,9 @@ class _Listener(_Unkept, tune.Callback):
         self.run.reporter.beat()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.run.reporter.begin(self._given(trial)[0])
+        mine, _ = self._given(trial)
+        self.door.waiting.discard(mine.id)
+        self.run.reporter.begin(mine)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
