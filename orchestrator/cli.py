@@ -322,6 +322,28 @@ def fetch(
     typer.echo(f"{dataset}: {'nothing to fetch' if folder is None else folder}")
 
 
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@bench_app.command(context_settings=_PASSED_ON, add_help_option=False)
+def step(context: typer.Context) -> None:
+    """Cost of one step of a search, beside the network that it derives (options: `stcnas bench step --help`)."""
+    _core_bench("step", context.args)
+
+
+@bench_app.command("search", context_settings=_PASSED_ON, add_help_option=False)
+def search_epochs(context: typer.Context) -> None:
+    """Cost of an epoch of a search, alone or packed (options: `stcnas bench search --help`)."""
+    _core_bench("search", context.args)
+
+
+def _core_bench(what: str, arguments: list[str]) -> NoReturn:
+    """In a process of its own, in which nothing but what is measured was imported."""
+    import subprocess
+
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "stcnas_core.bench", what, *arguments]))
+
+
 @bench_app.command()
 def overhead(
     trials: Annotated[list[int] | None, typer.Option(min=1, help="Trials that compute nothing (repeatable).")] = None,

@@ -40,3 +40,19 @@ def test_measures_itself_beside_plain_tune(tmp_path: Path) -> None:
     assert set(found["answers"]) == {"run_50_finished_s", "plan_500_s", "status_500_s", "start_up_s"}
     # A finished sweep starts no Ray, which alone takes seconds.
     assert found["answers"]["run_50_finished_s"] < found["answers"]["start_up_s"] + 4
+
+
+def test_the_cores_measurements_take_their_own_options() -> None:
+    def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "orchestrator", "bench", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    size = ["--space", "nasbench201", "--cells", "1", "--channels", "4", "--batch", "4", "--rounds", "2"]
+    done = bench("step", "--method", "stc", *size, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["method"]: row for row in json.loads(done.stdout)["rows"]}
+    wanted = {"cpu_ms", "ratio_random_subnet", "ratio_fixed_subnet", "saved_mb", "saved_ratio_random_subnet"}
+    assert wanted <= rows["stc"].keys()
+    assert rows["stc"]["cpu_ms"] > 0
+    assert "--batch" in bench("step", "--help").stdout
+    assert bench("step", "--batch", "many").returncode == 2
