@@ -1,9 +1,10 @@
 """Depthwise convolutions whose backward pass is put together from the cases that oneDNN is fast at.
 
 Its forward pass is always fast, its backward pass not: at 16 x 16 x 32 x 32 in channels-last memory on one core, the
-weight gradient takes 0.12 ms for a 3x3 kernel and 1.9 ms for 5x5, and dilation costs 2 to 80 times (docs/performance.md).
-So here the gradient of the input is a forward convolution with the kernel turned by 180 degrees, a kernel of width 5 is
-two of width 3, dilation by 2 is four undilated images, and a stride of 2 with dilation by 2 only ever sees even pixels.
+weight gradient takes 0.12 ms for a 3x3 kernel and 1.9 ms for 5x5, and dilation costs 6 to 40 times (see
+docs/performance.md). So here the gradient of the input is a forward convolution with the kernel turned by 180 degrees,
+a kernel of width 5 is two of width 3, dilation by 2 is four undilated images, and a stride of 2 with dilation by 2 only
+ever sees even pixels.
 """
 
 from typing import Any
@@ -41,10 +42,12 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        to_x = input_gradient(gradient, weight, ctx.shape, ctx.stride, ctx.dilation) if ctx.needs_input_grad[0] else None
+        to_x = (
+            input_gradient(gradient, weight, ctx.shape, ctx.stride, ctx.dilation) if ctx.needs_input_grad[0] else None
+        )
         to_weight = None if x is None else weight_gradient(gradient, x, weight, ctx.stride, ctx.dilation)
         return to_x, to_weight, None, None
 

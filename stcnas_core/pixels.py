@@ -48,7 +48,7 @@ class _EvenPixels(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
         return spread(gradients[0], ctx.shape)
 
 
@@ -63,7 +63,7 @@ class _AlternatePixels(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # type: ignore[override]
         even, odd = gradients
         out = spread(even, ctx.shape)
         out[:, :, 1::2, 1::2] = odd

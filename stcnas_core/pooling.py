@@ -48,7 +48,7 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:  # type: ignore[override]
         gradient = gradients[0] * _shares(ctx.shape[2], ctx.shape[3], ctx.stride, gradients[0].dtype)
         if ctx.stride == 2:
             gradient = spread(gradient, ctx.shape)
@@ -83,7 +83,7 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor | None]:  # type: ignore[override]
         index, *others = ctx.saved_tensors
         (gradient,) = gradients
         # Only its shape and layout are read.

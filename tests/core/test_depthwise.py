@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stcnas_core.bench import saved_activations
+from stcnas_core.bench.measure import saved_activations
 from stcnas_core.depthwise import depthwise
 from stcnas_core.pixels import alternate_pixels, even_pixels, quarters
 from stcnas_core.pooling import average_pool, max_pool
@@ -55,7 +55,8 @@ def test_pooling_is_pytorchs_times_a_scale(side: tuple[int, int], stride: int, m
     torch.testing.assert_close(pool(x, stride), plain)
     gradient = torch.randn_like(plain)
     torch.testing.assert_close(
-        torch.autograd.grad(pool(x, stride), [x], gradient), torch.autograd.grad(plain, [x], gradient, retain_graph=True)
+        torch.autograd.grad(pool(x, stride), [x], gradient),
+        torch.autograd.grad(plain, [x], gradient, retain_graph=True),
     )
     scale = torch.tensor(0.37, dtype=torch.float64, requires_grad=True)
     for one, other in zip(

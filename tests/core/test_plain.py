@@ -5,7 +5,8 @@ import torch
 from cells import ALL_CONV3X3, DARTS_V2, MIXED_201
 from torch import nn
 
-from stcnas_core import plain, spaces
+from stcnas_core import spaces
+from stcnas_core.bench import plain
 from stcnas_core.genotype import Genotype
 
 POOLS_AND_DILATIONS = (

@@ -24,6 +24,9 @@ SEARCHES = {
     ),
     "no cell consistency": SearchConfig(space="nasbench201", cells=1, cell_consistency=False, **SMALL),
     "darts method": SearchConfig(space="nasbench201", cells=1, method="darts", **SMALL),
+    "gdas": SearchConfig(space="nasbench201", cells=1, method="gdas", **SMALL),
+    "snas": SearchConfig(space="nasbench201", cells=1, method="snas", **SMALL),
+    "pcdarts": SearchConfig(space="nasbench201", cells=1, method="pcdarts", **{**SMALL, "channels": 4}),
     "bf16": SearchConfig(space="nasbench201", cells=1, precision="bf16", **SMALL),
 }
 RETRAIN = RetrainConfig(
