@@ -130,7 +130,7 @@ class Results:
 
         return max(found, key=key)
 
-    @property
+    @cached_property
     def lookups(self) -> tuple[str, ...]:
         """The `lookup_<metric>` columns that any search record has, sorted."""
         columns = {key for run in self.runs if run.finished for key in run.finished if key.startswith("lookup_")}
