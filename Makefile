@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STORAGE ?= results
 
-.PHONY: install quickstart test fuzz scale lint type clean
+.PHONY: install quickstart test faults fuzz scale lint type clean
 
 install: $(VENV)/installed
 
@@ -19,6 +19,9 @@ quickstart: install  ## a real sweep on real images: 8 searches, their retrainin
 
 test: install
 	$(BIN)/python -m pytest
+
+faults: install  ## the fault tests in their long form: 100 random kills of drivers and workers, about an hour
+	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py
 
 fuzz: install  ## coverage-guided fuzzing of everything that reads what others wrote: 250,000 inputs and more
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

@@ -43,6 +43,7 @@ from ray.tune.search import Searcher
 from orchestrator import handover, probing
 from orchestrator.demands import Demands
 from orchestrator.environment import credentials_withheld, variables
+from orchestrator.guardian import guarded
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.nodes import check_cluster, images_of
@@ -129,8 +130,20 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
         # Ray's own token lies in a file that all users of the machine can read.
         os.environ.pop("RAY_AUTH_MODE", None)
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    with contextlib.ExitStack() as ending:
+        if address is None:
+            ending.enter_context(guarded())
+        _connect(address, quiet)
+        # Ray prints what its nodes say to standard output, which may be read by a program.
+        nowhere = ending.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        ending.enter_context(contextlib.redirect_stdout(nowhere))
+        ending.callback(ray.shutdown)
+        yield
+
+
+def _connect(address: str | None, options: dict[str, Any]) -> None:
     try:
-        ray.init(address=address or "local", **quiet)
+        ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
         where = address or "this machine"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -138,12 +151,6 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
             f"cannot use Ray at {where}: {reason}; a cluster that asks for a token needs RAY_AUTH_MODE=token and its "
             "RAY_AUTH_TOKEN in the environment, `--backend inline` needs no cluster"
         ) from None
-    # Ray prints what its nodes say to standard output, which may be read by a program.
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-        try:
-            yield
-        finally:
-            ray.shutdown()
 
 
 @contextlib.contextmanager

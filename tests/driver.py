@@ -111,7 +111,15 @@ class Driver:
 
     def processes(self) -> list[psutil.Process]:
         """All processes that live and were started from here, by whatever detours."""
-        return [process for process in psutil.process_iter() if _mark(process) == self.mark and _lives(process)]
+        sessions = {process.pid for process in self.started}
+        return [process for process in psutil.process_iter() if self._is_ours(process, sessions) and _lives(process)]
+
+    def _is_ours(self, process: psutil.Process, sessions: set[int]) -> bool:
+        """By its session, or, where it has one of its own, by its environment, which a new title may overwrite."""
+        try:
+            return os.getsid(process.pid) in sessions or process.environ().get(MARK) == self.mark
+        except (psutil.Error, OSError):
+            return False
 
     def clean(self) -> None:
         """End whatever is left."""
@@ -120,13 +128,6 @@ class Driver:
                 left.kill()
         for process in self.started:
             process.communicate()
-
-
-def _mark(process: psutil.Process) -> str | None:
-    try:
-        return process.environ().get(MARK)
-    except (psutil.Error, OSError):
-        return None
 
 
 def _lives(process: psutil.Process) -> bool:

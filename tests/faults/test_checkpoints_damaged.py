@@ -24,7 +24,15 @@ def _emptied(file: Path) -> None:
     file.write_bytes(b"")
 
 
-@pytest.mark.parametrize(("damage", "generations"), [(_cut, 1), (_flipped, 1), (_flipped, 2), (_emptied, 2)])
+@pytest.mark.parametrize(
+    ("damage", "generations"),
+    [
+        (_cut, 1),
+        (_flipped, 2),
+        pytest.param(_flipped, 1, marks=pytest.mark.long),
+        pytest.param(_emptied, 2, marks=pytest.mark.long),
+    ],
+)
 def test_damaged_checkpoints(damage, generations: int, driver: Driver, sweep: Path, reference: pd.DataFrame) -> None:
     process = driver.start("run", sweep, "--backend", "inline")
     running = until_begun(driver, process, epochs=4)

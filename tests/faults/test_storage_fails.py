@@ -25,7 +25,7 @@ def stopped_by(process: subprocess.Popen[str], *said: str) -> None:
         assert text in err
 
 
-@pytest.mark.parametrize("backend", ["ray", "inline"])
+@pytest.mark.parametrize("backend", ["ray", pytest.param("inline", marks=pytest.mark.long)])
 def test_a_full_disk(backend: str, driver: Driver, sweep: Path, reference: pd.DataFrame) -> None:
     with mounted(driver.storage, "-o", "size=110m") as folder:
         process = driver.start("run", sweep, "--backend", backend)
@@ -95,7 +95,9 @@ def _unmounted(folder: Path) -> Callable[[], None]:
     return back
 
 
-@pytest.mark.parametrize(("backend", "remove"), [("ray", _renamed), ("inline", _unmounted)])
+@pytest.mark.parametrize(
+    ("backend", "remove"), [pytest.param("ray", _renamed, marks=pytest.mark.long), ("inline", _unmounted)]
+)
 def test_gone_in_the_middle(
     backend: str,
     remove: Callable[[Path], Callable[[], None]],

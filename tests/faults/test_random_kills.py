@@ -1,0 +1,82 @@
+"""Drivers and workers are killed with -9 at random instants, again and again: few times here, 100 in `make faults`."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from driver import Driver
+from faulty import KILLS, check_unbroken, no_process_is_left
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if KILLS > 3 else 300)]
+
+LONGEST = 12.0
+"""Seconds after its start at which a driver is killed at the latest: about as long as the sweep takes with Ray."""
+
+
+def test_random_kills(sweep: Path, tmp_path: Path, reference: pd.DataFrame) -> None:
+    dice, done = random.Random(os.environ.get("STCNAS_SEED", "2022")), Counter[str]()
+    while sum(done[name] for name in ("driver", "inline driver", "worker")) < KILLS:
+        done["sweeps"] += 1
+        driver = Driver(tmp_path / f"results-{done['sweeps']}")
+        kept: dict[str, tuple[int, bytes]] = {}
+        try:
+            while not _run_until_killed(driver, sweep, dice, done, kept):
+                done["starts"] += 1
+            check_unbroken(driver, sweep, reference, kept)
+            assert not list((driver.storage / "checkpoints").glob("*"))
+            no_process_is_left(driver)
+        finally:
+            driver.clean()
+    if report := os.environ.get("STCNAS_FAULTS_REPORT"):
+        Path(report).write_text(json.dumps(done))
+    print(dict(done))
+
+
+def _run_until_killed(
+    driver: Driver, sweep: Path, dice: random.Random, done: Counter[str], kept: dict[str, tuple[int, bytes]]
+) -> bool:
+    """Start the sweep, or go on with it, and kill something; True where it completed all the same."""
+    target = dice.choice(["driver", "driver", "inline driver", "worker"])
+    process = driver.start("run", sweep, *(["--backend", "inline"] if target == "inline driver" else []))
+    end = time.monotonic() + dice.uniform(0.2, LONGEST)
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    before = driver.records()
+    if process.poll() is None:
+        killed = _kill_worker(process.pid, dice) if target == "worker" else _kill(process.pid)
+        done[target] += killed
+    if target != "worker" and process.returncode is None and process.wait(60) == -signal.SIGKILL:
+        process.communicate()
+        # What was recorded stays as it is; that nothing of it starts again is seen from its attempts.
+        kept |= before
+        no_process_is_left(driver)
+        started = {folder.name for folder in (driver.storage / "checkpoints").glob("*")}
+        done["resumed trials"] += len(started - kept.keys())
+        return False
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return True
+
+
+def _kill(pid: int) -> bool:
+    os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def _kill_worker(pid: int, dice: random.Random) -> bool:
+    """One of Ray's workers below a driver, idle, starting or computing."""
+    try:
+        workers = [child for child in psutil.Process(pid).children(recursive=True) if "ray::" in child.name()]
+        workers = [worker for worker in workers if "Agent" not in worker.name()]
+        if workers:
+            dice.choice(workers).kill()
+        return bool(workers)
+    except psutil.NoSuchProcess:
+        return False
