@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from orchestrator.exits import BAD_INPUT, CHECK_FAILED, INTERRUPTED
 from stcnas_core.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.overview import Overview
-
-BUG, BAD_INPUT, FAILED_TRIALS, INTERRUPTED, CHECK_FAILED = 1, 2, 3, 4, 5
-"""Exit codes other than 0, which is: all that was asked for is done."""
 
 app = typer.Typer(
     name="stcnas",

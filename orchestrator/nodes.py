@@ -93,12 +93,12 @@ def look(question: Question, answer_key: str) -> dict[str, Any]:
 def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None) -> list[Check]:
     """Ask all nodes of the cluster that this process is connected to; nodes that do not answer are named."""
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, TaskUnschedulableError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     key, secret = f"probe/{secrets.token_hex(8)}", secrets.token_hex(8)
     question = Question(storage.uri, key, secret, tuple(images), keeper)
-    nodes = [(node["NodeID"], node["NodeManagerHostname"]) for node in ray.nodes() if node["Alive"]]
+    nodes = list(_alive().items())
     # Two nodes of one name, as on a test's machine, are told apart.
     names = [f"{host} ({node[:8]})" for node, host in nodes]
     answer_keys = [f"{key}-{node[:16]}" for node, _ in nodes]
@@ -111,13 +111,17 @@ def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None
         ]
         answered, _ = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE)
         findings: list[Check] = []
-        for reference, name, answer_key in zip(asked, names, answer_keys, strict=True):
+        for (node, _), reference, name, answer_key in zip(nodes, asked, names, answer_keys, strict=True):
             if reference not in answered:
                 findings.append(Check("node", name, False, f"no answer within {PATIENCE:.0f} s: see whether it lives"))
                 continue
             try:
                 seen: dict[str, Any] = ray.get(reference)
             except RayError as error:
+                if isinstance(error, TaskUnschedulableError) or node not in _alive():
+                    # No trial would be placed there either.
+                    findings.append(Check("node", name, True, "warning: left out, it is leaving the cluster"))
+                    continue
                 said = str(error).strip().splitlines()[-1]
                 findings.append(Check("node", name, False, f"{said}; install the same stcnas there as here"))
                 continue
@@ -128,6 +132,13 @@ def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None
         for left in (key, *answer_keys):
             storage.delete(left)
     return findings
+
+
+def _alive() -> dict[str, str]:
+    """Host name by node id."""
+    import ray
+
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 def _judge(name: str, question: Question, seen: dict[str, Any]) -> list[Check]:

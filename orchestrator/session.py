@@ -10,7 +10,7 @@ from typing import TextIO
 from orchestrator import place, preflight
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.claims import Claims
-from orchestrator.cli import FAILED_TRIALS, INTERRUPTED
+from orchestrator.exits import FAILED_TRIALS, INTERRUPTED
 from orchestrator.failures import attempts
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption

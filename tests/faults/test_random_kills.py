@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -53,16 +54,25 @@ def _run_until_killed(
         killed = _kill_worker(process.pid, dice) if target == "worker" else _kill(process.pid)
         done[target] += killed
     if target != "worker" and process.returncode is None and process.wait(60) == -signal.SIGKILL:
-        process.communicate()
-        # What was recorded stays as it is; that nothing of it starts again is seen from its attempts.
+        _check_none_starts_again(process.communicate()[0], kept)
         kept |= before
         no_process_is_left(driver)
         started = {folder.name for folder in (driver.storage / "checkpoints").glob("*")}
         done["resumed trials"] += len(started - kept.keys())
         return False
-    _, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
+    _check_none_starts_again(out, kept)
     return True
+
+
+def _check_none_starts_again(out: str, kept: dict[str, tuple[int, bytes]]) -> None:
+    """What an earlier driver recorded counts as done before anything starts; a driver killed early has said nothing."""
+    said = re.search(r"(\d+) trials planned, (\d+) done, (\d+) missing", out)
+    if said is not None:
+        planned, completed, missing = map(int, said.groups())
+        assert planned == completed + missing
+        assert completed >= len(kept)
 
 
 def _kill(pid: int) -> bool:
