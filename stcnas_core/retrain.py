@@ -21,7 +21,7 @@ from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.randomness import initialisation, stream
 from stcnas_core.schedules import cosine, progress
-from stcnas_core.training import Tally, default_device, keep_freed_memory, peak_memory, restore_checked
+from stcnas_core.training import Tally, all_finite, default_device, keep_freed_memory, peak_memory, restore_checked
 
 __all__ = ["Retrain", "RetrainConfig", "RetrainEpoch"]
 
@@ -113,7 +113,7 @@ class Retrain:
 
         measured = tally.result()
         step_seconds = (time.perf_counter() - started) / steps
-        if not all(map(math.isfinite, measured)):
+        if not (all(map(math.isfinite, measured)) and all_finite(self.model)):
             raise DivergedError(
                 f"the training diverged in epoch {epoch}: loss {measured[0]}; "
                 "its configuration is recorded as it is, lower retrain.lr in a new sweep"

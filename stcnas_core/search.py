@@ -23,7 +23,7 @@ from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
 from stcnas_core.randomness import stream
 from stcnas_core.schedules import Ramp, cosine, progress
-from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
+from stcnas_core.training import Tally, all_finite, default_device, peak_memory, restore_checked
 
 __all__ = ["Search", "SearchConfig", "SearchEpoch"]
 
@@ -120,7 +120,8 @@ class Search:
 
         measured, sampled = train.result(), alpha.result()
         step_seconds = (time.perf_counter() - started) / steps
-        if not all(map(math.isfinite, (*measured, *sampled))) or not self.method.finite():
+        finite = all(map(math.isfinite, (*measured, *sampled))) and self.method.finite() and all_finite(self.model)
+        if not finite:
             raise DivergedError(
                 f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
                 "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"

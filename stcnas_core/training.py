@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stcnas_core.errors import InputError
 
@@ -59,6 +59,11 @@ class Tally:
             return (0.0, 0.0)
         loss, right, *others = (self.sums.double() / self.images).tolist()
         return (loss, 100.0 * right, *others)
+
+
+def all_finite(model: nn.Module) -> bool:
+    """Whether every weight is finite: a last step's gradients may spoil weights that no later loss shows."""
+    return bool(torch.nn.utils.get_total_norm(list(model.parameters())).isfinite())
 
 
 def peak_memory(device: str) -> int:

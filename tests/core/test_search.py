@@ -206,6 +206,29 @@ def test_divergence_is_an_error_and_not_a_result() -> None:
         Retrain(RetrainConfig(genotype=MIXED_201, cells=1, channels=2, lr=1e30, epochs=2, train_images=300)).run_epoch()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("last_step_only", [False, True])
+def test_whatever_is_not_finite_is_divergence(value: float, last_step_only: bool) -> None:
+    for run in (
+        Search(SearchConfig(space="nasbench201", cells=1, **SMALL)),
+        Retrain(RetrainConfig(genotype=MIXED_201, cells=1, channels=2, epochs=2, train_images=32, batch_size=32)),
+    ):
+        weight = run.model.classifier.weight
+        if last_step_only:
+            batches = 1 if isinstance(run, Retrain) else 3
+            seen: list[int] = []
+
+            def spoil(gradient: torch.Tensor, seen: list[int] = seen, last: int = batches) -> torch.Tensor:
+                seen.append(1)
+                return torch.full_like(gradient, value) if len(seen) == last else gradient
+
+            weight.register_hook(spoil)
+        else:
+            weight.data[0, 0] = value
+        with pytest.raises(DivergedError, match="diverged in epoch 0"):
+            run.run_epoch()
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
