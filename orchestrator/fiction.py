@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 from orchestrator.job import Job
-from orchestrator.simulation import Script
-from orchestrator.trainable import snapshot_epochs
+from orchestrator.script import Script
+from orchestrator.snapshots import snapshot_epochs
 from stcnas_core.config import SearchConfig
 from stcnas_core.genotype import Edge, Genotype
 from stcnas_core.schedules import Ramp, cosine, progress

@@ -24,18 +24,16 @@ from orchestrator.ledger import Ledger
 from orchestrator.packing import allocator_share
 from orchestrator.place import ensure
 from orchestrator.policy import Kind
+from orchestrator.snapshots import snapshot_epochs
 from orchestrator.storage import StorageError, open_storage
 from stcnas_core.errors import DivergedError, InputError
 
 if TYPE_CHECKING:
-    from orchestrator.simulated import SimulatedRun
+    from orchestrator.play import SimulatedRun
     from stcnas_core.retrain import Retrain
     from stcnas_core.search import Search
 
     Computation = Search | Retrain | SimulatedRun
-
-ALPHA_SNAPSHOTS = 10
-"""Alphas are recorded after the first epoch, after the last, and at about so many points in between."""
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
@@ -193,7 +191,7 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
 def _fresh(attempt: _Attempt) -> "Computation":
     job, device = attempt.job, attempt.device
     if job.simulation is not None:
-        from orchestrator.simulated import SimulatedRun
+        from orchestrator.play import SimulatedRun
 
         return SimulatedRun(job, job.simulation, attempt.number)
     from stcnas_core.retrain import Retrain, RetrainConfig
@@ -217,12 +215,6 @@ def _alpha_rows(run: "Computation") -> list[dict[str, Any]]:
     from stcnas_core.retrain import Retrain
 
     return [] if isinstance(run, Retrain) else run.alpha_rows()
-
-
-def snapshot_epochs(epochs: int) -> set[int]:
-    """Counts of done epochs after which the alphas are recorded."""
-    step = max(1, epochs // ALPHA_SNAPSHOTS)
-    return {1, *range(step, epochs, step), epochs}
 
 
 def device_of(job: Job) -> str:

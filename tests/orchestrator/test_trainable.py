@@ -14,9 +14,10 @@ from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, make_plan
+from orchestrator.snapshots import snapshot_epochs
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
-from orchestrator.trainable import Progress, run_trial, snapshot_epochs
+from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.search import Search
