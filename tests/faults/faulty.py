@@ -76,7 +76,11 @@ def until_begun(driver: Driver, process: subprocess.Popen[str], epochs: int = 2,
 
 def no_process_is_left(driver: Driver, seconds: float = 30.0) -> None:
     """Everything that was started ends by itself."""
-    wait_for(lambda: not driver.processes(), seconds)
+    try:
+        wait_for(lambda: not driver.processes(), seconds)
+    except AssertionError:
+        left = [(process.pid, process.ppid(), process.name(), process.cmdline()) for process in driver.processes()]
+        raise AssertionError(f"left after {seconds} s: {left}") from None
 
 
 @contextlib.contextmanager
