@@ -6,7 +6,6 @@ trial, `<table>/collected/<digits of its digest>.parquet` many.
 """
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
