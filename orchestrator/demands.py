@@ -51,6 +51,11 @@ class Demands:
         demand = self._demand(trial.stage, gpus)
         return demand.alone(self.nodes) if trial.id in self.run.alone else demand
 
+    def slots(self) -> int:
+        """How many of the trials that are left fit on the nodes at once, at most."""
+        kinds = {(trial.stage, trial.setting): trial for trial in self.run.reporter.tracker.left.values()}
+        return max((self.of(trial).slots(self.nodes) for trial in kinds.values()), default=1)
+
     def _demand(self, stage: Stage, gpus: float) -> Demand:
         cpus = getattr(self.run.plan.sweep.resources, stage).cpus
         # A trial computes with one thread at least: shares of a core would be more threads than cores.

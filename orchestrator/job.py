@@ -4,13 +4,15 @@ import dataclasses
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.identity import Stage, canonical_config
-from orchestrator.plan import Plan, Trial
 from orchestrator.simulation import Simulation
 from orchestrator.versions import versions
 from stcnas_core.config import RetrainConfig, SearchConfig
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan, Trial
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Job:
     """Name of the storage (`place.identify`), which must not become another under the same address; None is any."""
 
     @classmethod
-    def of(cls, plan: Plan, trial: Trial, storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
+    def of(cls, plan: "Plan", trial: "Trial", storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
         """The job of a trial whose configuration is known."""
         if trial.config is None:
             raise ValueError(f"{trial.id}: its genotype is not known yet")

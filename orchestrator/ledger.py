@@ -198,7 +198,8 @@ class Ledger:
         taken = {trial_id for _, trials in parts for trial_id in trials}
         tables = [part for part, _ in parts] + [rows for trial_id, rows in own.items() if trial_id not in taken]
         if not tables:
-            return pa.schema([SCHEMAS[table].field(name) for name in columns]).empty_table()
+            # Not `empty_table`, which imports pandas to make its arrays.
+            return pa.Table.from_batches([], pa.schema([SCHEMAS[table].field(name) for name in columns]))
         whole = pa.concat_tables(tables)
         return (by_trial(whole) if parts else whole).select(list(columns))
 

@@ -1,7 +1,8 @@
 """What the engine itself costs: trials that compute nothing, beside plain Ray Tune in the same run, and its answers.
 
 The trials go through everything that real ones go through (plan, frontier, Tune, a worker, records), their training
-aside. Plain Tune runs as many functions that report once, reusing its actors, with the same settings of Tune.
+aside. Plain Tune runs as many functions that report once, reusing its actors, with the same settings of Tune but how
+many trials may wait, which is Tune's default.
 """
 
 import contextlib
@@ -17,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from orchestrator.checkpoints import Checkpoints
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
@@ -26,9 +26,9 @@ from orchestrator.overview import examine
 from orchestrator.plan import Plan, make_plan
 from orchestrator.progress import Lines, Tracker
 from orchestrator.scheduler import Run, epochs_of
-from orchestrator.spec import ANY_GENOTYPE, load_sweep
-from orchestrator.storage import LocalStorage, open_storage
-from orchestrator.trainable import Progress
+from orchestrator.spec import load_sweep
+from orchestrator.storage import LocalStorage
+from orchestrator.trivial import rows, trivial
 
 Row = dict[str, Any]
 
@@ -84,13 +84,27 @@ def _plain(count: int) -> None:
     def nothing(config: dict[str, Any]) -> None:
         tune.report({"number": config["number"]})
 
-    with tempfile.TemporaryDirectory(prefix="stcnas-plain-") as folder, contextlib.redirect_stderr(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory(prefix="stcnas-plain-") as folder,
+        contextlib.redirect_stderr(io.StringIO()),
+        _without("TUNE_MAX_PENDING_TRIALS_PG"),
+    ):
         tune.Tuner(
             tune.with_resources(nothing, {"cpu": 1}),
             param_space={"number": tune.grid_search(list(range(count)))},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(name="plain", storage_path=folder, verbose=0),
         ).fit()
+
+
+@contextlib.contextmanager
+def _without(variable: str) -> Iterator[None]:
+    """Take a variable out of the environment for a while."""
+    value = os.environ.pop(variable)
+    try:
+        yield
+    finally:
+        os.environ[variable] = value
 
 
 def _ours(count: int, folder: Path) -> None:
@@ -125,25 +139,6 @@ def _sweep(count: int, folder: Path) -> Path:
     return path
 
 
-def trivial(job: Job) -> Iterator[Progress]:
-    """A trial whose training takes no time, with the marks and records of a real one."""
-    storage = open_storage(job.storage)
-    ledger, checkpoints = Ledger(storage), Checkpoints(storage)
-    if ledger.has(job.id):
-        raise RuntimeError(f"{job.id} was started although it has a record")
-    start = checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
-    ledger.record(*_rows(job, start.attempt))
-    checkpoints.delete(job.id)
-    yield Progress(job.id, "finished", 1, 10.0, ANY_GENOTYPE["nasbench201"])
-
-
-def _rows(job: Job, attempt: int) -> tuple[Row, list[Row]]:
-    genotype, seconds = ANY_GENOTYPE["nasbench201"], 1e-3
-    trial = {"state": "finished", "genotype": genotype, "epochs_done": 1, "device_seconds": seconds}
-    epoch = {"trial_id": job.id, "stage": job.stage, "epoch": 0, "genotype": genotype, "device_seconds": seconds}
-    return {**job.row(attempt), **trial, "valid_accuracy": 10.0}, [epoch]
-
-
 def _answers(count: int, folder: Path, out: TextIO) -> Row:
     """Seconds of whole commands, on records as a run would have written them."""
     few, many = folder / "few", folder / "many"
@@ -168,7 +163,7 @@ def _finished(count: int, folder: Path) -> None:
     try:
         ledger = Ledger(LocalStorage(Path(uri)))
         for trial in plan.searches:
-            ledger.record(*_rows(Job.of(plan, trial, uri, 0, True), 1))
+            ledger.record(*rows(Job.of(plan, trial, uri, 0, True), 1))
     finally:
         os.fsync = flush
 

@@ -8,7 +8,7 @@ from orchestrator.feasible import check_retraining
 from orchestrator.identity import Stage, canonical_config, trial_id, trial_ids
 from orchestrator.settings import expand
 from orchestrator.spec import ANY_GENOTYPE, Sweep
-from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.config import RetrainConfig, SearchConfig, with_seed
 
 __all__ = ["Plan", "Stage", "Trial", "canonical_config", "make_plan", "trial_id"]
 
@@ -75,7 +75,7 @@ class Plan:
         if genotype not in self._known:
             seeds = self.sweep.retrain_seeds
             first = self.sweep.retraining(genotype, seeds[0])
-            configs = [first, *(dataclasses.replace(first, seed=seed) for seed in seeds[1:])]
+            configs = [first, *(with_seed(first, seed) for seed in seeds[1:])]
             self._known[genotype] = tuple(
                 (trial_id("retrain", config, self.retrain_data or ""), config) for config in configs
             )
@@ -104,6 +104,6 @@ def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
     for setting in settings:
         names = trial_ids("search", setting.config, data[setting.config.dataset], sweep.seeds)
         for seed, name in zip(sweep.seeds, names, strict=True):
-            config = dataclasses.replace(setting.config, seed=seed)
+            config = with_seed(setting.config, seed)
             searches.append(Trial(name, "search", setting.name, seed, None, config, None, data[config.dataset]))
     return Plan(sweep, tuple(searches), None if retrain_set is None else data[retrain_set])

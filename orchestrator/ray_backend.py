@@ -11,9 +11,8 @@ import os
 import secrets
 import socket
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ os.environ.update(
     TUNE_DISABLE_SIGINT_HANDLER="1",
     TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
     TUNE_GLOBAL_CHECKPOINT_S="86400",
-    # One at a time, a worker that is free waits for a turn of Tune's loop before it has its next trial.
-    TUNE_MAX_PENDING_TRIALS_PG="4",
+    # No limit of Tune's: `_Door` has its own.
+    TUNE_MAX_PENDING_TRIALS_PG="1000000",
     TUNE_PRINT_ALL_TRIAL_ERRORS="0",
     TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="86400",
 )
@@ -38,9 +37,10 @@ os.environ.update(
 import ray
 from ray import tune
 from ray.exceptions import RayError
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from orchestrator import handover, probing
+from orchestrator import handover, probing, worker
 from orchestrator.demands import Demands
 from orchestrator.environment import credentials_withheld, variables
 from orchestrator.guardian import guarded
@@ -51,6 +51,9 @@ from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
+
+SPARE = 4
+"""Trials that wait for more places than there are."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ class _Stop(BaseException):
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+
+class _Done(Exception):  # noqa: N818
+    """Ends Tune's loop, cleanly, when nothing is left to run: Tune would go on to write the state of every trial, which
+    takes a quarter of the driver's time and is read by nobody.
+    """
 
 
 def run_ray(run: Run, interruption: Interruption, address: str | None) -> None:
@@ -188,9 +197,10 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, kee
     door = _Door(run, demands, keeper)
     with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
         tuner = tune.Tuner(
-            tune.with_resources(_worker(work.trial), _bundle),
+            tune.with_resources(worker.runs(work.trial), worker.bundle),
             tune_config=tune.TuneConfig(
                 search_alg=door,
+                scheduler=_Scheduler(),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.config["id"],
@@ -205,28 +215,8 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, kee
                 callbacks=[_Listener(run, door, interruption)],
             ),
         )
-        with credentials_withheld():
+        with credentials_withheld(), contextlib.suppress(_Done):
             tuner.fit()
-
-
-def _bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    return tune.PlacementGroupFactory([config["resources"]])
-
-
-def _worker(trial: Callable[[Job], Iterator[Progress]]) -> Callable[[dict[str, Any]], None]:
-    """What Tune runs in a worker: a trial that reports what it says."""
-
-    def work(config: dict[str, Any]) -> None:
-        try:
-            handover.accept(config["keeper"])
-            for progress in trial(Job.from_dict(json.loads(config["job"]))):
-                tune.report({"progress": json.dumps(asdict(progress))})
-        except InputError as error:
-            tune.report({"refused": str(error)})
-        except Exception:  # nothing of a trial's own comes here: it is our own error, and the run must say so
-            tune.report({"broken": traceback.format_exc()})
-
-    return work
 
 
 class _Unkept:
@@ -240,22 +230,32 @@ class _Unkept:
 
 
 class _Door(_Unkept, Searcher):
-    """Hands the frontier's trials to Tune as they become ready."""
+    """Hands the frontier's trials to Tune as they become ready and as there is room for them.
+
+    A worker that is free takes a trial that Tune has not placed yet, or else one that it has, and then Tune ends the
+    worker that was started for that one, even while it starts, which takes seconds. So until all workers are there,
+    Tune is given no more trials than there are places. Then a few are, for whom an autoscaler may find more places.
+    """
 
     def __init__(self, run: Run, demands: Demands, keeper: str | None) -> None:
         super().__init__()
         self.run, self.demands, self.keeper = run, demands, keeper
         self.given: dict[str, tuple[Trial, Job]] = {}
         self.starts = 0
+        self.places, self.spare = demands.slots(), 0
+        self.inside: set[str] = set()
+        """Tune's names of the trials that it was given and that have not ended."""
+        self.running: set[str] = set()
         self.waiting: set[str] = set()
         """Trials that wait for a device of their own, which others must not take bit by bit."""
 
     def suggest(self, trial_id: str) -> Any:
-        if self.waiting:
+        if self.waiting or len(self.inside) >= self.places + self.spare:
             return None
         trial = self.run.frontier.take()
         if trial is None:
             return Searcher.FINISHED if self.run.frontier.finished else None
+        self.inside.add(trial_id)
         demand = self.demands.of(trial)
         job = self.run.job(trial, demand.gpus, demand.shares_device(self.demands.nodes))
         self.given[trial.id] = (trial, job)
@@ -271,14 +271,30 @@ class _Door(_Unkept, Searcher):
             "keeper": self.keeper,
         }
 
+    def begun(self, trial_id: str, name: str) -> None:
+        """Note that a trial, by Tune's name and by ours, is with a worker."""
+        self.waiting.discard(name)
+        self.running.add(trial_id)
+        if len(self.running) >= self.places:
+            self.places, self.spare = len(self.running), SPARE
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: the listener has heard it already."""
+        """A trial has left its worker; the listener has heard how."""
+        self.inside.discard(trial_id)
+        self.running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the state."""
+
+
+class _Scheduler(_Unkept, FIFOScheduler):
+    """Chooses no trial, so that Tune gives a free worker to one that it has not placed yet, if there is one."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Tune's own would be the first that waits, whether or not a worker is being started for it."""
 
 
 class _Listener(_Unkept, tune.Callback):
@@ -294,9 +310,13 @@ class _Listener(_Unkept, tune.Callback):
             raise _Stop(self.error)
         self.run.reporter.beat()
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if self.run.frontier.finished and self.error is None and all(trial.is_finished() for trial in trials):
+            raise _Done
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         mine, _ = self._given(trial)
-        self.door.waiting.discard(mine.id)
+        self.door.begun(trial.trial_id, mine.id)
         self.run.reporter.begin(mine)
 
     def on_trial_result(

@@ -5,10 +5,11 @@ each choice that the paper leaves open is a field whose sentence says so. Every 
 wherever it has an effect; `effective` says where it has one.
 """
 
+import copy
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from stcnas_core.errors import InputError
 from stcnas_core.schedules import Ramp
@@ -252,6 +253,17 @@ class RetrainConfig:
         if not self.augment:
             inert.add("cutout")
         return {name: value for name, value in fields.items() if name not in inert}
+
+
+Config = TypeVar("Config", SearchConfig, RetrainConfig)
+
+
+def with_seed(config: Config, seed: int) -> Config:
+    """A configuration with another seed: `dataclasses.replace` without checking the other fields again."""
+    changed = copy.copy(config)
+    object.__setattr__(changed, "seed", seed)
+    _at_least(changed, 0, "seed")
+    return changed
 
 
 def _bad(name: str, value: Any, must: str) -> InputError:

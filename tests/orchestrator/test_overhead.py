@@ -10,8 +10,9 @@ from driver import ROOT
 
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
-from orchestrator.overhead import _plan, trivial
+from orchestrator.overhead import _plan
 from orchestrator.storage import LocalStorage
+from orchestrator.trivial import trivial
 
 
 def test_a_trivial_trial_leaves_a_whole_record(tmp_path: Path) -> None:
