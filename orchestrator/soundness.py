@@ -18,7 +18,7 @@ FINITE = (
     "train_accuracy",
     "alpha_loss",
     "alpha_accuracy",
-    "js_loss",
+    "penalty",
     "valid_accuracy",
     "derived_accuracy",
     "test_loss",

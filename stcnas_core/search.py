@@ -14,7 +14,7 @@ import torch
 
 from stcnas_core import datasets
 from stcnas_core.bilevel import Bilevel
-from stcnas_core.config import SearchConfig
+from stcnas_core.config import METHOD_FIELDS, SearchConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
 from stcnas_core.datasets import Images
@@ -22,7 +22,8 @@ from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
 from stcnas_core.randomness import stream
-from stcnas_core.schedules import Ramp, cosine, progress
+from stcnas_core.schedules import cosine, progress, stage
+from stcnas_core.spaces.network import CellNetwork
 from stcnas_core.training import Tally, default_device, peak_memory, restore_checked
 
 __all__ = ["Search", "SearchConfig", "SearchEpoch"]
@@ -37,9 +38,9 @@ class SearchEpoch:
     train_accuracy: float
     alpha_loss: float | None
     alpha_accuracy: float | None
-    js_loss: float | None
-    js_lambda: float
-    noise: float
+    penalty: float | None
+    penalty_weight: float | None
+    noise: float | None
     lr: float
     alpha_lr: float
     valid_accuracy: float | None
@@ -78,10 +79,14 @@ class Search:
         self.train_half, self.valid_half = order[:half], order[half : 2 * half]
 
         self.bilevel = Bilevel(config, self.data.classes, self.device)
-        self.space, self.model, self.method = self.bilevel.space, self.bilevel.model, self.bilevel.method
-        self.js_lambda = Ramp.parse(config.js_lambda)
-        self.warmup_epochs = config.effective()["warmup_epochs"]
+        self.space, self.method = self.bilevel.space, self.bilevel.method
+        self.warmup_epochs: int = config.value("warmup_epochs")
         self.epoch = 0
+
+    @property
+    def model(self) -> CellNetwork:
+        """The supernet of the present stage."""
+        return self.bilevel.model
 
     @property
     def finished(self) -> bool:
@@ -99,11 +104,17 @@ class Search:
             raise InputError(f"the search is finished: all {self.config.epochs} epochs are done")
         started = time.perf_counter()
         config, epoch = self.config, self.epoch
-        warmup = epoch < self.warmup_epochs
-        at = progress(epoch - self.warmup_epochs, config.epochs - self.warmup_epochs)
-        js_lambda, noise = self.js_lambda.at(at), config.noise * (1.0 - at)
+        first, epochs = stage(epoch, config.epochs, config.stages)
+        if first == epoch > 0:
+            self.bilevel.next_stage()
+        searched, searching = epoch - first - self.warmup_epochs, epochs - self.warmup_epochs
+        warmup, at = searched < 0, progress(searched, searching)
+        noise = config.noise * (1.0 - at)
         self.method.anneal(at)
-        lr, alpha_lr = self._set_rates(warmup)
+        self.method.begin(epoch)
+        lr = cosine(config.lr, config.lr_min, epoch - first, epochs)
+        alpha_lr = self._alpha_lr(searched, searching)
+        self.bilevel.set_rates(lr, alpha_lr)
         draws = stream(config.seed, "sampling", epoch)
         train, alpha = Tally(self.device), Tally(self.device)
 
@@ -111,9 +122,7 @@ class Search:
         steps = 0
         for (x, y), (valid_x, valid_y) in zip(self._batches("train"), self._batches("valid"), strict=True):
             steps += 1
-            done = self.bilevel.iteration(
-                (x, y), (valid_x, valid_y), noise=noise, js_lambda=js_lambda, draws=draws, warmup=warmup
-            )
+            done = self.bilevel.iteration((x, y), (valid_x, valid_y), noise=noise, draws=draws, warmup=warmup)
             train.add(*done.weights)
             if done.alphas is not None:
                 alpha.add(*done.alphas)
@@ -125,6 +134,7 @@ class Search:
                 f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
                 "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"
             )
+        self.method.end(epoch)
         self.epoch += 1
         valid = derived = None
         if self.finished or self.epoch % config.evaluate_every == 0:
@@ -138,9 +148,9 @@ class Search:
             train_accuracy=measured[1],
             alpha_loss=None if alpha.images == 0 else sampled[0],
             alpha_accuracy=None if alpha.images == 0 else sampled[1],
-            js_loss=None if len(sampled) < 3 else sampled[2],
-            js_lambda=js_lambda,
-            noise=noise,
+            penalty=None if len(sampled) < 3 else sampled[2],
+            penalty_weight=self.method.penalty_weight,
+            noise=noise if "noise" in METHOD_FIELDS[config.method] else None,
             lr=lr,
             alpha_lr=alpha_lr,
             valid_accuracy=valid,
@@ -155,6 +165,7 @@ class Search:
     @torch.no_grad()
     def _accuracy(self, sample: Sample) -> float:
         """Percent right on the validation half, statistics from each batch."""
+        self.model.eval()
         path = self.method.path(sample)
         tally = Tally(self.device)
         for x, y in self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None):
@@ -172,15 +183,13 @@ class Search:
             augment=stream(seed, half, "augment", epoch, device=self.device) if self.config.augment else None,
         )
 
-    def _set_rates(self, warmup: bool) -> tuple[float, float]:
-        config = self.config
-        lr = cosine(config.lr, config.lr_min, self.epoch, config.epochs)
-        alpha_lr = 0.0 if warmup else config.alpha_lr
-        if config.alpha_lr_schedule == "cosine" and not warmup:
-            searching = config.epochs - self.warmup_epochs
-            alpha_lr = cosine(config.alpha_lr, 0.0, self.epoch - self.warmup_epochs, searching)
-        self.bilevel.set_rates(lr, alpha_lr)
-        return lr, alpha_lr
+    def _alpha_lr(self, searched: int, searching: int) -> float:
+        """The alphas' rate after `searched` of `searching` epochs that move them."""
+        rate: float = self.config.value("alpha_lr")
+        if searched < 0:
+            return 0.0
+        constant = self.config.value("alpha_lr_schedule") == "constant"
+        return rate if constant else cosine(rate, 0.0, searched, searching)
 
     def alpha_rows(self) -> list[dict[str, Any]]:
         """Every alpha as it is, one row per cell kind, edge and operation, with the weight that it stands for."""

@@ -27,6 +27,17 @@ SEARCHES = {
     "gdas": SearchConfig(space="nasbench201", cells=1, method="gdas", **SMALL),
     "snas": SearchConfig(space="nasbench201", cells=1, method="snas", **SMALL),
     "pcdarts": SearchConfig(space="nasbench201", cells=1, method="pcdarts", **{**SMALL, "channels": 4}),
+    "darts2": SearchConfig(space="nasbench201", cells=1, method="darts2", **SMALL),
+    "fairdarts": SearchConfig(space="nasbench201", cells=1, method="fairdarts", **SMALL),
+    "nasp": SearchConfig(space="nasbench201", cells=1, method="nasp", **SMALL),
+    "sgas": SearchConfig(space="nasbench201", cells=1, method="sgas", **{**SMALL, "epochs": 6}),
+    "sgas, darts space": SearchConfig(
+        space="darts", cells=3, method="sgas", **{**SMALL, "epochs": 2, "train_images": 32}
+    ),
+    "pdarts": SearchConfig(
+        space="nasbench201", cells=3, method="pdarts", skip_dropout=(0.2, 0.4, 0.7), **{**SMALL, "epochs": 6}
+    ),
+    "sdarts-adv": SearchConfig(space="nasbench201", cells=1, method="sdarts-adv", **SMALL),
     "bf16": SearchConfig(space="nasbench201", cells=1, precision="bf16", **SMALL),
 }
 RETRAIN = RetrainConfig(
@@ -140,10 +151,10 @@ def test_the_alpha_step_moves_alphas_alone_and_the_weight_step_what_ran_alone() 
     search = Search(DARTS_SMALL)
     sample = search.method.sample(0.3, torch.Generator().manual_seed(0))
     x, y = next(iter(search._batches("valid")))
-    search._set_rates(warmup=False)
     weights = {name: value.clone() for name, value in search.model.state_dict().items()}
     alpha = search.method.alpha.detach().clone()
-    search.bilevel.alpha_step(sample, x, y, 2.0)
+    search.method.anneal(1.0)
+    search.bilevel.alpha_step(sample, (x, y), (x, y))
     assert_equal(search.model.state_dict(), weights)
     assert all(parameter.grad is None for parameter in search.model.parameters())
     assert not torch.equal(search.method.alpha, alpha)
@@ -176,7 +187,7 @@ def test_alphas_stay_in_the_unit_box_and_the_schedules_end_where_they_should() -
         epochs.append(search.run_epoch())
         assert 0.0 <= search.method.alpha.min() <= search.method.alpha.max() <= 1.0
     assert [epoch.noise for epoch in epochs] == pytest.approx([0.3, 0.2, 0.1, 0.0])
-    assert [epoch.js_lambda for epoch in epochs] == pytest.approx([0.0, 2 / 3, 4 / 3, 2.0])
+    assert [epoch.penalty_weight for epoch in epochs] == pytest.approx([0.0, 2 / 3, 4 / 3, 2.0])
     with pytest.raises(InputError, match="all 4 epochs are done"):
         search.run_epoch()
 

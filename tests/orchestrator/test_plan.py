@@ -103,6 +103,12 @@ CHANGES = {
     "sample_none": True,
     "cell_consistency": False,
     "discretization_consistency": False,
+    "zero_one_weight": 5.0,
+    "edge_criterion": "certainty",
+    "skip_dropout": (0.1, 0.2, 0.3),
+    "skip_limit": 3,
+    "perturbation": "0.1",
+    "perturbation_steps": 3,
     "genotype": OTHER_CELL,
     "cutout": 8,
     "auxiliary_weight": 0.2,
@@ -116,7 +122,7 @@ CHANGES = {
     [
         SearchConfig(**SMALL),
         SearchConfig(js_lambda="0"),
-        *(SearchConfig(method=method) for method in ("darts", "gdas", "pcdarts")),
+        *(SearchConfig(method=method) for method in METHOD_FIELDS if method != "stc"),
     ],
 )
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SearchConfig)])
