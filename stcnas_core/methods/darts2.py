@@ -3,7 +3,8 @@
 Their gradient is that of L_val(w - xi dL_train(w, alpha)/dw, alpha): the direct part at the new weights, less xi times
 a Hessian-vector product, which is a difference of two gradients of the alphas at the old weights moved by +-epsilon
 along the validation gradient, epsilon = 0.01 / its norm. xi is the weights' learning rate, and their step is SGD's own,
-with momentum and decay; it is not clipped. Costs three further passes on the training batch.
+with momentum and decay; it is not clipped. Costs three further passes on the training batch. ReLUs that switch between
+the two sides make the difference rough on small batches.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.identity import trial_ids
 from orchestrator.plan import canonical_config, make_plan, trial_id
 from orchestrator.spec import Sweep, load_sweep
-from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.config import METHOD_FIELDS, RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 
 DIGITS = "digits@scikit-learn"
@@ -127,7 +127,7 @@ CHANGES = {
 )
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SearchConfig)])
 def test_a_search_has_another_id_exactly_where_a_field_has_an_effect(base, name):
-    value = CHANGES[name] if getattr(base, name) != CHANGES[name] else getattr(SearchConfig(**SMALL), name)
+    value = CHANGES[name] if base.value(name) != CHANGES[name] else SearchConfig(**SMALL).value(name)
     changed = dataclasses.replace(base, **{name: value})
     differs = trial_id("search", base, DIGITS) != trial_id("search", changed, DIGITS)
     assert differs == (name in base.effective() or name in changed.effective())
