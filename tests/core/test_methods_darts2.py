@@ -21,7 +21,7 @@ TRAIN, VALID = batch(0), batch(1)
 
 
 def searching() -> Bilevel:
-    """A tiny search in float64 whose momentum is under way; contiguous, where all operations have second derivatives."""
+    """A tiny search in float64 under way; contiguous, where all operations have second derivatives."""
     config = SearchConfig(space="nasbench201", method="darts2", cells=1, channels=3, batch_size=6, weight_decay=0.1)
     bilevel = Bilevel(config, 10, "cpu")
     bilevel.model.to(memory_format=torch.contiguous_format).double()
