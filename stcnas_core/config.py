@@ -48,7 +48,7 @@ class SearchConfig:
     batch_size: int = 64
     """Images of each of the two batches of an iteration."""
     epochs: int = 50
-    """Passes over the two halves."""
+    """Passes over the two halves; P-DARTS divides them among its three stages."""
     warmup_epochs: int | None = None
     """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS and 10 of each
     stage's 25 for P-DARTS. STC's (OPEN: the paper names none), GDAS's and NASP's run uniformly drawn cells, the others'

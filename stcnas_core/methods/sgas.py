@@ -1,8 +1,8 @@
 """SGAS (Li et al., CVPR 2020): the supernet is decided edge by edge while it trains, the surest edge first.
 
-The first 9 of 50 epochs decide nothing; then, every 5 epochs, one undecided edge of each kind of cell gets its best
-operation for good: that of the highest score, the product of up to three measures, each scaled to [0, 1] over the
-edges. A decided edge runs its operation alone, unweighted; the edges that a node has no place for any more are pruned.
+The first 9 of 50 epochs decide nothing; then, every 5 epochs, the undecided edge of the highest score in each kind of
+cell gets its best operation for good. From then on it runs that alone, unweighted, and the edges that its node has no
+place for any more are pruned. The score is the product of the measures below, each scaled to [0, 1] over the edges.
 With p the softmax over an edge's operations, the zero operation among them, and q that of the others alone:
 
 - edge importance: 1 - p(zero);
@@ -10,7 +10,8 @@ With p the softmax over an edge's operations, the zero operation among them, and
 - selection stability (criterion 2): the mean over the last 4 epochs of the histogram intersection sum min(q, q then).
 
 The DARTS space as searched here has no zero operation: there SGAS has one of its own, an alpha per edge that competes
-in the softmax and runs nothing. The batch does not grow as edges are decided.
+in the softmax and runs nothing. No edge is decided for a zero operation. The batch does not grow as edges are decided,
+so that SGAS takes as many steps as the others.
 """
 
 from collections.abc import Mapping

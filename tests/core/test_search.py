@@ -10,6 +10,7 @@ import torch
 from cells import MIXED_201
 
 from stcnas_core.errors import DivergedError, InputError
+from stcnas_core.methods import METHODS
 from stcnas_core.retrain import Retrain, RetrainConfig
 from stcnas_core.search import Search, SearchConfig
 
@@ -35,9 +36,13 @@ SEARCHES = {
         space="darts", cells=3, method="sgas", **{**SMALL, "epochs": 2, "train_images": 32}
     ),
     "pdarts": SearchConfig(
-        space="nasbench201", cells=3, method="pdarts", skip_dropout=(0.2, 0.4, 0.7), **{**SMALL, "epochs": 6}
+        space="nasbench201",
+        cells=3,
+        method="pdarts",
+        skip_dropout=(0.2, 0.4, 0.7),
+        **{**SMALL, "epochs": 6, "train_images": 48},
     ),
-    "sdarts-adv": SearchConfig(space="nasbench201", cells=1, method="sdarts-adv", **SMALL),
+    "sdarts-adv": SearchConfig(space="nasbench201", cells=1, method="sdarts-adv", perturbation_steps=2, **SMALL),
     "bf16": SearchConfig(space="nasbench201", cells=1, precision="bf16", **SMALL),
 }
 RETRAIN = RetrainConfig(
@@ -277,3 +282,20 @@ def test_a_search_and_a_retraining_run_and_resume_on_cuda(precision: str) -> Non
         RetrainConfig(genotype=MIXED_201, cells=1, channels=2, epochs=1, precision=precision), device="cuda"
     )
     assert retrain.run_epoch().test_accuracy is not None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("space", ["darts", "nasbench201"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_and_resumes_on_cuda(method: str, space: str) -> None:
+    config = SearchConfig(space=space, method=method, cells=3, **{**SMALL, "channels": 4})  # type: ignore[arg-type]
+    search = Search(config, device="cuda")
+    while not search.finished:
+        state = through_a_file(search.state_dict())
+        search.run_epoch()
+    resumed = Search(config, device="cuda")
+    resumed.load_state_dict(state)
+    resumed.run_epoch()
+    assert resumed.finished
+    assert all(value.device.type == "cuda" for value in resumed.method.parameters().values())

@@ -119,6 +119,7 @@ def test_a_measured_run_is_the_same_step_on_few_images() -> None:
     short = packing.shortened(config, {"train_images": 50_000})
     assert short == dataclasses.replace(config, epochs=2, warmup_epochs=0, evaluate_every=1, train_images=512)
     assert packing.shortened(config, {"train_images": 200}).train_images == 200
+    assert packing.shortened(SearchConfig(method="pdarts"), {"train_images": 200}).epochs == 3  # one of each stage
     retrain = RetrainConfig(genotype=ANY_GENOTYPE["darts"], batch_size=96)
     short = packing.shortened(retrain, {"train_images": 50_000, "test_images": 10_000})
     assert short == dataclasses.replace(retrain, epochs=2, train_images=384, test_images=96)
