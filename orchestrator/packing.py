@@ -53,6 +53,9 @@ _LIGHT = {
     "noise",
     "noise_form",
     "temperature",
+    "candidates",
+    "candidate_batches",
+    "entropy_weight",
     "js_lambda",
     "js_scope",
     "js_gradient",
@@ -210,6 +213,6 @@ def shortened(config: SearchConfig | RetrainConfig, whole: Mapping[str, int]) ->
     wanted = {"train_images": halves * STEPS * config.batch_size, "test_images": config.batch_size}
     images: dict[str, Any] = {name: min(wanted[name], count) for name, count in whole.items()}
     if isinstance(config, SearchConfig):
-        images["warmup_epochs"] = 0
+        images |= {"warmup_epochs": 0, "candidates": 1}
         epochs = max(epochs, config.stages)
     return dataclasses.replace(config, epochs=epochs, evaluate_every=1, **images)

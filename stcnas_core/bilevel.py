@@ -60,7 +60,8 @@ class Bilevel:
             fused=fused or None,
         )
         self.alpha_optimizer = torch.optim.Adam(
-            method.parameters().values(),
+            # As a group, which may be empty: not every method has architecture parameters.
+            [{"params": list(method.parameters().values())}],
             lr=config.value("alpha_lr"),
             betas=config.value("alpha_betas"),
             weight_decay=config.value("alpha_weight_decay"),
@@ -79,13 +80,15 @@ class Bilevel:
     def iteration(self, train: Batch, valid: Batch, *, noise: float, draws: torch.Generator, warmup: bool) -> Iteration:
         """One step of the alphas on `valid` and one of the weights on `train`; in warm-up the weights' alone.
 
-        A method of one level moves both in one step on `train`.
+        A method of one level moves both in one step on `train`; one without architecture parameters has no first step.
         """
         if warmup:
             return Iteration(self.weight_step(self.method.warming(draws), *train), None)
         sample = self.method.sample(noise, draws)
         if self.method.single_level:
             return Iteration(self.joint_step(sample, *train), None)
+        if not self.method.parameters():
+            return Iteration(self.weight_step(sample, *train), None)
         alphas = self.alpha_step(sample, train, valid)
         if self.method.samples_per_iteration == 2:
             sample = self.method.sample(noise, draws)

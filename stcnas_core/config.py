@@ -17,7 +17,22 @@ from stcnas_core.schedules import Ramp
 SpaceName = Literal["darts", "nasbench201"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "parquet"]
 MethodName = Literal[
-    "stc", "darts", "darts2", "snas", "gdas", "pcdarts", "fairdarts", "nasp", "sgas", "pdarts", "sdarts-adv"
+    "stc",
+    "darts",
+    "darts2",
+    "snas",
+    "gdas",
+    "pcdarts",
+    "fairdarts",
+    "nasp",
+    "sgas",
+    "pdarts",
+    "sdarts-adv",
+    "random",
+    "rsps",
+    "setn",
+    "enas",
+    "data",
 ]
 
 
@@ -48,7 +63,7 @@ class SearchConfig:
     batch_size: int = 64
     """Images of each of the two batches of an iteration."""
     epochs: int = 50
-    """Passes over the two halves; P-DARTS divides them among its three stages."""
+    """Passes over the two halves; P-DARTS divides them among its three stages, `random` has one and trains nothing."""
     warmup_epochs: int | None = None
     """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS and 10 of each
     stage's 25 for P-DARTS. STC's (OPEN: the paper names none), GDAS's and NASP's run uniformly drawn cells, the others'
@@ -70,15 +85,16 @@ class SearchConfig:
     """Weights: largest gradient norm over the operations that ran (DARTS's)."""
 
     alpha_lr: float | None = None
-    """Alphas: initial learning rate of Adam; null is the method's own, 3e-4, but 6e-4 for PC-DARTS and P-DARTS and 3e-3
-    for FairDARTS."""
+    """Alphas: initial learning rate of Adam; null is the method's own, 3e-4, but 6e-4 for PC-DARTS and P-DARTS, 3e-3
+    for FairDARTS and 3.5e-4 for ENAS's controller."""
     alpha_lr_schedule: Literal["cosine", "constant"] | None = None
     """OPEN: whether the alphas' rate is annealed to zero over the epochs; null is the method's own, cosine for STC
     (reading a), constant for others."""
     alpha_betas: tuple[float, float] | None = None
-    """Alphas: Adam's betas; null is the method's own, (0.5, 0.999), but (0.9, 0.999) for FairDARTS."""
+    """Alphas: Adam's betas; null is the method's own, (0.5, 0.999), but (0.9, 0.999) for FairDARTS and ENAS."""
     alpha_weight_decay: float | None = None
-    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), 1e-3 for others."""
+    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), ENAS and DATA, 1e-3
+    for others."""
     alpha_start: float | None = None
     """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0.5 for NASP, 0 for others. All but STC and
     FairDARTS add 1e-3 Gaussian noise."""
@@ -105,8 +121,8 @@ class SearchConfig:
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
 
     temperature: str | None = None
-    """SNAS, GDAS: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own, 1->0.03
-    for SNAS and 10->0.1 for GDAS."""
+    """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,
+    1->0.03 for SNAS, 10->0.1 for GDAS and 5->1 for DATA."""
     partial_channels: int = 4
     """PC-DARTS: operations run on one in so many channels (K); the others pass by."""
     zero_one_weight: float = 10.0
@@ -122,9 +138,22 @@ class SearchConfig:
     """SDARTS-ADV: largest change of an operation's weight, static or a ramp over epochs."""
     perturbation_steps: int = 7
     """SDARTS-ADV: steps of projected gradient ascent that find the perturbation."""
+    ensemble: int = 7
+    """DATA: Gumbel-softmax samples whose union runs (M)."""
+    candidates: int | None = None
+    """RSPS, SETN, ENAS: cells that are drawn after the last epoch, to keep the best with inherited weights; null is the
+    method's own, 1000 for RSPS, 100 for SETN and ENAS."""
+    candidate_batches: int | None = None
+    """RSPS, SETN, ENAS: validation batches that each of them is judged on, 0 for the whole half; null is the method's
+    own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS."""
+    entropy_weight: float = 1e-4
+    """ENAS: coefficient of the controller's entropy in its reward."""
 
     def __post_init__(self) -> None:
         _common_checks(self)
+        if self.method in UNTRAINED:
+            object.__setattr__(self, "epochs", 1)
+            object.__setattr__(self, "warmup_epochs", None)
         if self.epochs < self.stages:
             raise _bad("epochs", self.epochs, f"be at least {self.stages}, the stages of {self.method}")
         if self.warmup_epochs is not None:
@@ -132,9 +161,10 @@ class SearchConfig:
             if self.warmup_epochs >= self.epochs // self.stages:
                 each = "" if self.stages == 1 else f" of each of the {self.stages} stages"
                 raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs // self.stages}{each})")
-        _at_least(self, 0, *(() if self.alpha_lr is None else ("alpha_lr",)))
-        _at_least(self, 0, "noise", "zero_one_weight", "skip_limit")
-        _at_least(self, 1, "partial_channels", "perturbation_steps")
+        for bound, name in ((0, "alpha_lr"), (1, "candidates"), (0, "candidate_batches")):
+            _at_least(self, bound, *(() if getattr(self, name) is None else (name,)))
+        _at_least(self, 0, "noise", "zero_one_weight", "skip_limit", "entropy_weight")
+        _at_least(self, 1, "partial_channels", "perturbation_steps", "ensemble")
         if self.method == "pcdarts" and self.channels % self.partial_channels:
             raise _bad("channels", self.channels, f"be a multiple of partial_channels ({self.partial_channels})")
         for name in ("alpha_weight_decay", "alpha_start"):
@@ -176,6 +206,9 @@ class SearchConfig:
         """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
         fields = {field.name: self.value(field.name) for field in dataclasses.fields(self)}
         inert = set().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[self.method]
+        inert |= METHOD_WITHOUT.get(self.method, set())
+        if self.method in UNTRAINED:
+            inert |= fields.keys() - UNTRAINED_FIELDS
         if self.space != "nasbench201":
             inert.add("sample_none")
         if not self.cell_consistency:
@@ -215,8 +248,25 @@ METHOD_FIELDS: dict[str, set[str]] = {
     "sgas": {"edge_criterion"},
     "pdarts": {"skip_dropout", "skip_limit"},
     "sdarts-adv": {"perturbation", "perturbation_steps"},
+    "random": set(),
+    "rsps": {"candidates", "candidate_batches"},
+    "setn": {"candidates", "candidate_batches"},
+    "enas": {"candidates", "candidate_batches", "entropy_weight"},
+    "data": {"temperature", "ensemble"},
 }
 """Fields that some methods read and others do not, by the methods that do."""
+
+METHOD_WITHOUT: dict[str, set[str]] = {
+    "rsps": {"alpha_lr", "alpha_lr_schedule", "alpha_betas", "alpha_weight_decay", "alpha_start", "warmup_epochs"},
+    "enas": {"alpha_start"},
+}
+"""Fields that all methods but these read: RSPS has no alphas and trains as in a warm-up, ENAS has a controller."""
+
+UNTRAINED = {"random"}
+"""Methods that train nothing: the cell is a function of the seed, and one epoch stands for the search."""
+
+UNTRAINED_FIELDS = {"space", "method", "seed", "sample_none", "dataset", "resolution", "cells", "channels"}
+"""What a search that trains nothing depends on: the space, the seed, and the size that its cell is counted at."""
 
 _DARTS = {
     "alpha_lr": 3e-4,
@@ -238,6 +288,18 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "sgas": _DARTS,
     "pdarts": {**_DARTS, "alpha_lr": 6e-4},
     "sdarts-adv": _DARTS,
+    "random": _DARTS,
+    "rsps": {**_DARTS, "candidates": 1000, "candidate_batches": 10},
+    "setn": {**_DARTS, "candidates": 100, "candidate_batches": 0},
+    "enas": {
+        **_DARTS,
+        "alpha_lr": 3.5e-4,
+        "alpha_betas": (0.9, 0.999),
+        "alpha_weight_decay": 0.0,
+        "candidates": 100,
+        "candidate_batches": 1,
+    },
+    "data": {**_DARTS, "alpha_weight_decay": 0.0, "temperature": "5->1"},
 }
 """Values that stand in for a null field, by method."""
 

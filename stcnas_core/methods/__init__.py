@@ -4,12 +4,17 @@ from stcnas_core.config import SearchConfig
 from stcnas_core.methods.base import Method
 from stcnas_core.methods.darts import Darts
 from stcnas_core.methods.darts2 import Darts2
+from stcnas_core.methods.data import Data
+from stcnas_core.methods.enas import Enas
 from stcnas_core.methods.fairdarts import FairDarts
 from stcnas_core.methods.gdas import Gdas
 from stcnas_core.methods.nasp import Nasp
 from stcnas_core.methods.pcdarts import PcDarts
 from stcnas_core.methods.pdarts import PDarts
+from stcnas_core.methods.random import Random
+from stcnas_core.methods.rsps import Rsps
 from stcnas_core.methods.sdarts import SdartsAdv
+from stcnas_core.methods.setn import Setn
 from stcnas_core.methods.sgas import Sgas
 from stcnas_core.methods.snas import Snas
 from stcnas_core.methods.stc import Stc
@@ -27,6 +32,11 @@ METHODS: dict[str, type[Method]] = {
     "sgas": Sgas,
     "pdarts": PDarts,
     "sdarts-adv": SdartsAdv,
+    "random": Random,
+    "rsps": Rsps,
+    "setn": Setn,
+    "enas": Enas,
+    "data": Data,
 }
 
 

@@ -3,7 +3,7 @@
 Shapes: T cell kinds, E edges, K candidate operations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,13 +25,19 @@ if TYPE_CHECKING:
 class Sample(NamedTuple):
     """What one iteration trains: the operations that run, and the discrete sub-cell alpha_s that was drawn.
 
-    `plain` runs them unscaled, as a derived network does; `noise` (T, E, K) is what a method drew and weighs with.
+    `plain` runs them unscaled, as a derived network does; `noise` (..., T, E, K) is what a method drew and weighs with,
+    `decisions` are those of a controller in the order in which it took them.
     """
 
     runs: Choices
     cell: Choices
     plain: bool = False
     noise: Tensor | None = None
+    decisions: tuple[int, ...] = ()
+
+
+Judge = Callable[[Sample, int], float]
+"""Percent right of a sample on the first so many batches of the validation half; 0 is all of them."""
 
 
 class Method:
@@ -57,11 +63,11 @@ class Method:
         return 1
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What the alphas' optimizer moves, by the names under which it is saved."""
+        """What the alphas' optimizer moves, by the names under which it is saved; with none, only weights move."""
         return {"alpha": self.alpha}
 
     def buffers(self) -> dict[str, Tensor]:
-        """What else the next epoch depends on, by the names under which it is saved; restored in place."""
+        """What else the next epoch or the result depends on, by the names under which it is saved, to be restored."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -147,6 +153,9 @@ class Method:
     def evaluated(self) -> Sample:
         """The operations and weights that the method itself would be judged by before derivation."""
         raise NotImplementedError
+
+    def choose(self, accuracy: Judge) -> None:
+        """Called once after the last epoch: a method that picks its cell by inherited weights does it here."""
 
     def derived(self) -> Choices:
         """The discrete cell: argmax per edge, best edges per node."""

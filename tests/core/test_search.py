@@ -43,6 +43,17 @@ SEARCHES = {
         **{**SMALL, "epochs": 6, "train_images": 48},
     ),
     "sdarts-adv": SearchConfig(space="nasbench201", cells=1, method="sdarts-adv", perturbation_steps=2, **SMALL),
+    "random": SearchConfig(space="nasbench201", cells=1, method="random", **SMALL),
+    "rsps": SearchConfig(space="nasbench201", cells=1, method="rsps", candidates=9, candidate_batches=1, **SMALL),
+    "setn": SearchConfig(space="nasbench201", cells=1, method="setn", candidates=3, **SMALL),
+    "enas": SearchConfig(space="nasbench201", cells=1, method="enas", candidates=3, warmup_epochs=1, **SMALL),
+    "data": SearchConfig(space="nasbench201", cells=1, method="data", **SMALL),
+    **{
+        f"{method}, darts space": SearchConfig(
+            space="darts", cells=3, method=method, candidates=3, **{**SMALL, "epochs": 2, "train_images": 32}
+        )
+        for method in ("rsps", "setn", "enas", "data")
+    },
     "bf16": SearchConfig(space="nasbench201", cells=1, precision="bf16", **SMALL),
 }
 RETRAIN = RetrainConfig(

@@ -66,7 +66,7 @@ def test_canonical_text_and_id_of_a_retraining():
 
 
 CHANGES = {
-    "temperature": "5->1",
+    "temperature": "4->2",
     "partial_channels": 2,
     "space": "darts",
     "method": "darts",
@@ -109,6 +109,10 @@ CHANGES = {
     "skip_limit": 3,
     "perturbation": "0.1",
     "perturbation_steps": 3,
+    "ensemble": 3,
+    "candidates": 20,
+    "candidate_batches": 2,
+    "entropy_weight": 0.1,
     "genotype": OTHER_CELL,
     "cutout": 8,
     "auxiliary_weight": 0.2,
