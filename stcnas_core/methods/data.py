@@ -2,9 +2,10 @@
 
 An edge runs a set of operations: the union, an element-wise maximum of one-hot codes, of M Gumbel-softmax samples of
 its categorical. What is searched with is thus a binary code, as what is derived is, and several operations per edge can
-be learned; gradients pass from the codes to the probabilities as in the straight-through Gumbel-softmax, whose case
-M = 1 is. The paper's M are 4 and 7. Alphas move on the validation half and weights on the training half, in turn, and
-the temperature falls from 5 to 1, as in the authors' published program.
+be learned; gradients pass from the codes to the probabilities as in the straight-through Gumbel-softmax, which is the
+case M = 1. The paper's M are 4 and 7. As in the authors' published program an edge is the mean of the operations in its
+code, alphas move on the validation half and weights on the training half, in turn, and the temperature falls from 5 to
+1.
 """
 
 import itertools
@@ -34,43 +35,47 @@ class Data(GumbelMethod):
 
     @torch.no_grad()
     def sample(self, noise: float, generator: torch.Generator) -> Sample:
-        """The operations of a code, alone and unscaled, and the noise (M, T, E, K) that it was drawn with."""
+        """The operations of a code, alone, and the noise (M, T, E, K) that it was drawn with."""
         drawn = gumbel((self.config.ensemble, *self.alpha.shape), generator).to(self.device)
         code = self.one_hot(self.relaxed(drawn)).amax(dim=0)
-        return Sample(chosen(code.cpu().numpy() > 0), self.derived(), plain=True, noise=drawn)
+        return Sample(chosen(code.cpu().numpy() > 0), self.derived(), noise=drawn)
 
     def alpha_gradients(
         self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Everything runs, weighted by the code: an operation outside it has a gradient too."""
-        return level.first_order(sample._replace(runs=everything(self.topology), plain=False), *valid)
+        return level.first_order(sample._replace(runs=everything(self.topology)), *valid)
 
     def weigh(self, sample: Sample) -> Tensor:
-        """The code (T, E, K) of a sample's noise, with the gradient of the relaxed samples; else the probabilities.
+        """The code (T, E, K) over the number of its operations on an edge, with the gradient of the relaxed samples.
 
-        An entry's gradient is the mean over the samples that attain the maximum.
+        An entry's gradient of the code is the mean over the samples that attain the maximum.
         """
         if sample.noise is None:
-            return self.weights()
+            code = torch.zeros(tuple(self.alpha.shape))
+            for kind, choices in enumerate(sample.runs):
+                code[kind, [edge for edge, _ in choices], [k for _, k in choices]] = 1.0
+            return (code / code.sum(dim=2, keepdim=True)).to(self.device)
         soft = self.relaxed(sample.noise)
         hard = self.one_hot(soft)
         code = hard.amax(dim=0)
         attains = (hard == code).to(soft.dtype)
         surrogate = (soft * attains).sum(dim=0) / attains.sum(dim=0)
-        return code - surrogate.detach() + surrogate
+        code = code - surrogate.detach() + surrogate
+        return code / code.sum(dim=2, keepdim=True)
 
     def one_hot(self, soft: Tensor) -> Tensor:
         """1 at the largest of each edge's entries (..., E, K), `none` passed over unless it may be sampled."""
         return torch.zeros_like(soft).scatter(-1, self._possible(soft.detach()).argmax(dim=-1, keepdim=True), 1.0)
 
     def evaluated(self) -> Sample:
-        """The most probable code of each edge, alone and unscaled."""
+        """The most probable code of each edge."""
         probabilities = self._possible(self.weights().detach()).clamp(min=0.0).cpu().double().numpy()
         mask = np.zeros(probabilities.shape, dtype=bool)
         for index in np.ndindex(probabilities.shape[:2]):
             edge = probabilities[index]
             mask[index][list(most_probable_code(edge / edge.sum(), self.config.ensemble))] = True
-        return Sample(chosen(mask), self.derived(), plain=True)
+        return Sample(chosen(mask), self.derived())
 
     def _possible(self, scores: Tensor) -> Tensor:
         """Scores (..., K) with -1 for a `none` that may not be sampled; others are at least 0."""

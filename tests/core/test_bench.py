@@ -14,7 +14,6 @@ from stcnas_core.bench.measure import clock, saved_activations
 from stcnas_core.bench.step import Step
 from stcnas_core.bench.subnet import FIXED, Subnet
 from stcnas_core.genotype import Genotype
-from stcnas_core.methods import METHODS
 from stcnas_core.methods.base import Sample
 from stcnas_core.path import from_genotype
 
