@@ -66,8 +66,8 @@ class SearchConfig:
     """Passes over the two halves; P-DARTS divides them among its three stages, `random` has one and trains nothing."""
     warmup_epochs: int | None = None
     """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS and 10 of each
-    stage's 25 for P-DARTS. STC's (OPEN: the paper names none), GDAS's and NASP's run uniformly drawn cells, the others'
-    the whole supernet."""
+    stage's 25 for P-DARTS. Methods that run the whole supernet do so in it, methods that sample run uniformly drawn
+    cells (OPEN for STC: the paper names no warm-up)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1

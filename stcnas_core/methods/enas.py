@@ -8,9 +8,9 @@ average as the baseline. At the end cells are drawn, and the one of the highest 
 result.
 
 From the paper: 100 hidden units, parameters uniform in [-0.1, 0.1], logits 2.5 tanh(x / 5), Adam (its rate is 3.5e-4).
-From the authors' published program for cells: entropy weight 1e-4 (the paper names 0.1 for whole networks), baseline
-decay 0.99. The paper trains weights for an epoch and then the controller; here they take turns by the iteration, as in
-every method of this product, so that all see as many batches. The inputs of a node are distinct, as in the space.
+From the authors' published program for cells: entropy weight 1e-4, baseline decay 0.99. The paper trains weights for an
+epoch and then the controller; here they take turns by the iteration, as in every method of this product, so that all
+see as many batches. The inputs of a node are distinct, as in the space.
 """
 
 from collections.abc import Callable, Sequence

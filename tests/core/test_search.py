@@ -300,7 +300,8 @@ def test_a_search_and_a_retraining_run_and_resume_on_cuda(precision: str) -> Non
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_runs_and_resumes_on_cuda(method: str, space: str) -> None:
-    config = SearchConfig(space=space, method=method, cells=3, **{**SMALL, "channels": 4})  # type: ignore[arg-type]
+    options: dict[str, Any] = {**SMALL, "channels": 4, "candidates": 3}
+    config = SearchConfig(space=space, method=method, cells=3, **options)  # type: ignore[arg-type]
     search = Search(config, device="cuda")
     while not search.finished:
         state = through_a_file(search.state_dict())
@@ -309,4 +310,5 @@ def test_every_method_runs_and_resumes_on_cuda(method: str, space: str) -> None:
     resumed.load_state_dict(state)
     resumed.run_epoch()
     assert resumed.finished
-    assert all(value.device.type == "cuda" for value in resumed.method.parameters().values())
+    where = "cpu" if method == "enas" else "cuda"  # the steps of a controller are too small for a device
+    assert {value.device.type for value in resumed.method.parameters().values()} <= {where}
