@@ -22,7 +22,7 @@ def _ramp(value: Any) -> Any:
     return str(Ramp.parse(value)) if isinstance(value, str) else value
 
 
-def _pair(value: Any) -> Any:
+def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -30,7 +30,13 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-_READ: dict[str, Callable[[Any], Any]] = {"alpha_betas": _pair, "js_lambda": _ramp}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "alpha_betas": _tuple,
+    "skip_dropout": _tuple,
+    "js_lambda": _ramp,
+    "temperature": _ramp,
+    "perturbation": _ramp,
+}
 """Fields that a file may write in another type than the dataclass holds."""
 
 

@@ -68,7 +68,12 @@ def digest(canonical: str) -> str:
 def _numeric(config: type) -> dict[str, type]:
     """The fields that hold numbers: float or int, by their declared type."""
     hints = typing.get_type_hints(config).items()
-    return {name: kind for name, hint in hints for kind in (float, int) if kind in (hint, *typing.get_args(hint))}
+    return {name: kind for name, hint in hints for kind in (float, int) if kind in _parts(hint)}
+
+
+def _parts(hint: Any) -> set[Any]:
+    """A type and, where it is optional or a tuple, those inside it."""
+    return {hint}.union(*map(_parts, typing.get_args(hint)))
 
 
 def _plain(name: str, value: Any, kind: type | None) -> Any:

@@ -53,9 +53,15 @@ _LIGHT = {
     "noise",
     "noise_form",
     "temperature",
+    "candidates",
+    "candidate_batches",
+    "entropy_weight",
     "js_lambda",
     "js_scope",
     "js_gradient",
+    "zero_one_weight",
+    "skip_limit",
+    "perturbation",
     "drop_path",
     "cutout",
 }
@@ -201,10 +207,12 @@ def measure(shape: Shape) -> Need:
 
 
 def shortened(config: SearchConfig | RetrainConfig, whole: Mapping[str, int]) -> SearchConfig | RetrainConfig:
-    """The same steps, few of them: two epochs, so that what follows the first is among them, on as few images."""
-    halves = 2 if isinstance(config, SearchConfig) else 1
+    """The same steps, few of them, on as few images: two epochs, so that what follows the first is among them, or one a
+    stage."""
+    halves, epochs = 2 if isinstance(config, SearchConfig) else 1, 2
     wanted = {"train_images": halves * STEPS * config.batch_size, "test_images": config.batch_size}
     images: dict[str, Any] = {name: min(wanted[name], count) for name, count in whole.items()}
     if isinstance(config, SearchConfig):
-        images["warmup_epochs"] = 0
-    return dataclasses.replace(config, epochs=2, evaluate_every=1, **images)
+        images |= {"warmup_epochs": 0, "candidates": 1}
+        epochs = max(epochs, config.stages)
+    return dataclasses.replace(config, epochs=epochs, evaluate_every=1, **images)

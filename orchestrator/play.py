@@ -68,7 +68,7 @@ class SimulatedRun:
         kind = SearchEpoch if self.job.stage == "search" else RetrainEpoch
         # A recording of an older version lacks what this one measures.
         values: dict[str, Any] = {name: row.get(name) for name in kind.__dataclass_fields__}
-        return kind(**{**values, "step_seconds": values["step_seconds"] or 0.0})
+        return kind(**values)
 
     def alpha_rows(self) -> list[dict[str, Any]]:
         """The script's alphas after the last epoch."""

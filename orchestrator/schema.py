@@ -5,7 +5,8 @@ Accuracies are percentages, times seconds, memory bytes. Fields of the two confi
 """
 
 import dataclasses
-from typing import Any
+import typing
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -18,12 +19,13 @@ _NOT_COLUMNS = {"genotype", "seed"}
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
-    """Literals are text, optional fields are their type (every column may be null), betas a list of numbers."""
-    if annotation == tuple[float, float]:
+    """Optional fields are their type (every column may be null), literals are text, tuples lists of numbers."""
+    args = typing.get_args(annotation)
+    if type(None) in args:
+        return _arrow_type(args[0])
+    if typing.get_origin(annotation) is tuple:
         return pa.list_(pa.float64())
-    options = [option for option in getattr(annotation, "__args__", ()) if option is not type(None)]
-    plain = options[0] if options else annotation
-    return pa.string() if isinstance(plain, str) else _TYPES[plain.__name__]
+    return pa.string() if typing.get_origin(annotation) is Literal else _TYPES[annotation.__name__]
 
 
 def config_columns(config: type, prefix: str) -> list[tuple[str, pa.DataType]]:
@@ -89,9 +91,9 @@ EPOCHS = pa.schema(
         ("train_accuracy", pa.float64()),
         ("alpha_loss", pa.float64()),  # search: task loss of the alpha steps on the validation half
         ("alpha_accuracy", pa.float64()),  # search: accuracy of the sampled cells in the alpha steps
-        ("js_loss", pa.float64()),
-        ("js_lambda", pa.float64()),
-        ("noise", pa.float64()),
+        ("penalty", pa.float64()),  # search: what the alphas' objective adds to the loss, Jensen-Shannon for STC
+        ("penalty_weight", pa.float64()),  # its coefficient, lambda for STC; null where the method adds nothing
+        ("noise", pa.float64()),  # range of STC's sampling noise; null for other methods
         ("lr", pa.float64()),
         ("alpha_lr", pa.float64()),
         ("valid_accuracy", pa.float64()),  # null in epochs that are not evaluated

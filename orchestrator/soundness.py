@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.identity import digest
+from stcnas_core.config import UNTRAINED
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 
@@ -18,14 +19,14 @@ FINITE = (
     "train_accuracy",
     "alpha_loss",
     "alpha_accuracy",
-    "js_loss",
+    "penalty",
     "valid_accuracy",
     "derived_accuracy",
     "test_loss",
     "test_accuracy",
     "device_seconds",
 )
-_ALWAYS = ("train_loss", "train_accuracy", "device_seconds")
+_TRAINED = ("train_loss", "train_accuracy")
 _ACCURACIES = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy")
 
 
@@ -98,8 +99,9 @@ def unsound(row: Row) -> list[str]:
         Genotype.parse(row["genotype"] or "")
     except InputError as error:
         wrong.append(f"its genotype cannot be read: {error}")
-    accuracy = "valid_accuracy" if row["stage"] == "search" else "test_accuracy"
-    needed = (accuracy, "params", "macs", "device_seconds", "epochs_done")
+    needed = ["params", "macs", "device_seconds", "epochs_done"]
+    if row.get("search_method") not in UNTRAINED:
+        needed.insert(0, "valid_accuracy" if row["stage"] == "search" else "test_accuracy")
     if absent := [name for name in needed if row[name] is None]:
         wrong.append(f"{', '.join(absent)} not recorded")
     if infinite := [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]:
@@ -123,7 +125,8 @@ def bad_epochs(record: Record, rows: Sequence[Row]) -> list[str]:
     wrong = [] if complete else [f"{len(rows)} of {record.epochs} epochs are there"]
     if {row["stage"] for row in rows} - {record.stage}:
         wrong.append("its stage is not the record's")
-    if any(_not_finite(row) for row in rows):
+    always = ("device_seconds", *(() if record.method in UNTRAINED else _TRAINED))
+    if any(_not_finite(row, always) for row in rows):
         wrong.append("a metric is not finite")
     if rows and record.finished and complete:
         differ = [
@@ -136,9 +139,9 @@ def bad_epochs(record: Record, rows: Sequence[Row]) -> list[str]:
     return wrong
 
 
-def _not_finite(row: Row) -> bool:
+def _not_finite(row: Row, always: Sequence[str]) -> bool:
     values = [row[name] for name in FINITE if row[name] is not None]
-    return any(row[name] is None for name in _ALWAYS) or not all(map(math.isfinite, values))
+    return any(row[name] is None for name in always) or not all(map(math.isfinite, values))
 
 
 def bad_alphas(record: Record, epochs: Iterable[int | None], finite: bool) -> list[str]:

@@ -74,6 +74,7 @@ class _Attempt:
     def row(self, **columns: Any) -> dict[str, Any]:
         import torch
 
+        steps = [row["step_seconds"] for row in self.epochs if row["step_seconds"] is not None]
         return {
             **self.job.row(self.number),
             # With the build, such as +cu130, which the package's metadata does not have.
@@ -81,7 +82,7 @@ class _Attempt:
             "started_at": self.started_at,
             "epochs_done": len(self.epochs),
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
-            "step_seconds": median(row["step_seconds"] for row in self.epochs) if self.epochs else None,
+            "step_seconds": median(steps) if steps else None,
             "peak_memory_bytes": self.peak_memory or None,
             "device": _device_name(self.device),
             **columns,

@@ -8,6 +8,7 @@ wherever it has an effect; `effective` says where it has one.
 import copy
 import dataclasses
 import math
+import typing
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +17,24 @@ from stcnas_core.schedules import Ramp
 
 SpaceName = Literal["darts", "nasbench201"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "parquet"]
-MethodName = Literal["stc", "darts", "snas", "gdas", "pcdarts"]
+MethodName = Literal[
+    "stc",
+    "darts",
+    "darts2",
+    "snas",
+    "gdas",
+    "pcdarts",
+    "fairdarts",
+    "nasp",
+    "sgas",
+    "pdarts",
+    "sdarts-adv",
+    "random",
+    "rsps",
+    "setn",
+    "enas",
+    "data",
+]
 
 
 @dataclass(frozen=True)
@@ -40,16 +58,17 @@ class SearchConfig:
     """Random crops and, where the data set allows it, flips of the images that train weights or alphas."""
 
     cells: int = 8
-    """Cells of the DARTS supernet, or cells per stage (N) of NAS-Bench-201."""
+    """Cells of the DARTS supernet, or cells per stage (N) of NAS-Bench-201; of P-DARTS's last stage, the deepest."""
     channels: int = 16
     """Channels of the first cell (C)."""
     batch_size: int = 64
     """Images of each of the two batches of an iteration."""
     epochs: int = 50
-    """Passes over the two halves."""
+    """Passes over the two halves; P-DARTS divides them among its three stages, `random` has one and trains nothing."""
     warmup_epochs: int | None = None
-    """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS. STC's (OPEN:
-    the paper names none) and GDAS's run uniformly drawn cells, the others' the whole supernet."""
+    """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS and 10 of each
+    stage's 25 for P-DARTS. Methods that run the whole supernet do so in it, methods that sample run uniformly drawn
+    cells (OPEN for STC: the paper names no warm-up)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1
@@ -66,16 +85,20 @@ class SearchConfig:
     grad_clip: float = 5.0
     """Weights: largest gradient norm over the operations that ran (DARTS's)."""
 
-    alpha_lr: float = 3e-4
-    """Alphas: initial learning rate of Adam."""
-    alpha_lr_schedule: Literal["cosine", "constant"] = "cosine"
-    """OPEN: whether the alphas' rate is annealed to zero over the epochs."""
-    alpha_betas: tuple[float, float] = (0.5, 0.999)
-    """Alphas: Adam's betas."""
+    alpha_lr: float | None = None
+    """Alphas: initial learning rate of Adam; null is the method's own, 3e-4, but 6e-4 for PC-DARTS and P-DARTS, 3e-3
+    for FairDARTS and 3.5e-4 for ENAS's controller."""
+    alpha_lr_schedule: Literal["cosine", "constant"] | None = None
+    """OPEN: whether the alphas' rate is annealed to zero over the epochs; null is the method's own, cosine for STC
+    (reading a), constant for others."""
+    alpha_betas: tuple[float, float] | None = None
+    """Alphas: Adam's betas; null is the method's own, (0.5, 0.999), but (0.9, 0.999) for FairDARTS and ENAS."""
     alpha_weight_decay: float | None = None
-    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), 1e-3 for others."""
+    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), ENAS and DATA, 1e-3
+    for others."""
     alpha_start: float | None = None
-    """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0 for others, with 1e-3 Gaussian noise."""
+    """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0.5 for NASP, 0 for others. All but STC and
+    FairDARTS add 1e-3 Gaussian noise."""
 
     weighting: Literal["relu", "softmax", "sigmoid"] = "relu"
     """STC: weight of an operation as a function of alpha (Eq. 3, Fig. 6)."""
@@ -99,19 +122,50 @@ class SearchConfig:
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
 
     temperature: str | None = None
-    """SNAS, GDAS: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own, 1->0.03
-    for SNAS and 10->0.1 for GDAS."""
+    """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,
+    1->0.03 for SNAS, 10->0.1 for GDAS and 5->1 for DATA."""
     partial_channels: int = 4
     """PC-DARTS: operations run on one in so many channels (K); the others pass by."""
+    zero_one_weight: float = 10.0
+    """FairDARTS: coefficient of the zero-one loss."""
+    edge_criterion: Literal["certainty", "stability"] = "stability"
+    """SGAS: what chooses the next edge to decide: its importance and the certainty of its choice (criterion 1), or the
+    stability of its choice as well (criterion 2)."""
+    skip_dropout: tuple[float, float, float] = (0.0, 0.4, 0.7)
+    """P-DARTS: dropout on the skip connections at the start of each of the three stages; it decays within a stage."""
+    skip_limit: int = 2
+    """P-DARTS: skip connections that the derived normal cell has at most."""
+    perturbation: str = "0.03->0.3"
+    """SDARTS-ADV: largest change of an operation's weight, static or a ramp over epochs."""
+    perturbation_steps: int = 7
+    """SDARTS-ADV: steps of projected gradient ascent that find the perturbation."""
+    ensemble: int = 7
+    """DATA: Gumbel-softmax samples whose union runs (M)."""
+    candidates: int | None = None
+    """RSPS, SETN, ENAS: cells that are drawn after the last epoch, to keep the best with inherited weights; null is the
+    method's own, 1000 for RSPS, 100 for SETN and ENAS."""
+    candidate_batches: int | None = None
+    """RSPS, SETN, ENAS: validation batches that each of them is judged on, 0 for the whole half; null is the method's
+    own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS."""
+    entropy_weight: float = 1e-4
+    """ENAS: coefficient of the controller's entropy in its reward."""
 
     def __post_init__(self) -> None:
         _common_checks(self)
+        if self.method in UNTRAINED:
+            object.__setattr__(self, "epochs", 1)
+            object.__setattr__(self, "warmup_epochs", None)
+        if self.epochs < self.stages:
+            raise _bad("epochs", self.epochs, f"be at least {self.stages}, the stages of {self.method}")
         if self.warmup_epochs is not None:
-            if self.warmup_epochs >= self.epochs:
-                raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs})")
             _at_least(self, 0, "warmup_epochs")
-        _at_least(self, 0, "alpha_lr", "noise")
-        _at_least(self, 1, "partial_channels")
+            if self.warmup_epochs >= self.epochs // self.stages:
+                each = "" if self.stages == 1 else f" of each of the {self.stages} stages"
+                raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs // self.stages}{each})")
+        for bound, name in ((0, "alpha_lr"), (1, "candidates"), (0, "candidate_batches")):
+            _at_least(self, bound, *(() if getattr(self, name) is None else (name,)))
+        _at_least(self, 0, "noise", "zero_one_weight", "skip_limit", "entropy_weight")
+        _at_least(self, 1, "partial_channels", "perturbation_steps", "ensemble")
         if self.method == "pcdarts" and self.channels % self.partial_channels:
             raise _bad("channels", self.channels, f"be a multiple of partial_channels ({self.partial_channels})")
         for name in ("alpha_weight_decay", "alpha_start"):
@@ -120,20 +174,42 @@ class SearchConfig:
                 raise _bad(name, value, "be finite")
         if self.alpha_weight_decay is not None and self.alpha_weight_decay < 0:
             raise _bad("alpha_weight_decay", self.alpha_weight_decay, "be at least 0")
-        object.__setattr__(self, "alpha_betas", tuple(self.alpha_betas))
-        if len(self.alpha_betas) != 2 or not all(0 <= beta < 1 for beta in self.alpha_betas):
-            raise _bad("alpha_betas", self.alpha_betas, "be two numbers in [0, 1)")
+        if self.alpha_betas is not None:
+            object.__setattr__(self, "alpha_betas", tuple(self.alpha_betas))
+            if len(self.alpha_betas) != 2 or not all(0 <= beta < 1 for beta in self.alpha_betas):
+                raise _bad("alpha_betas", self.alpha_betas, "be two numbers in [0, 1)")
+        object.__setattr__(self, "skip_dropout", tuple(self.skip_dropout))
+        if len(self.skip_dropout) != 3 or not all(0 <= rate < 1 for rate in self.skip_dropout):
+            raise _bad("skip_dropout", self.skip_dropout, "be three numbers in [0, 1), one for each stage")
         object.__setattr__(self, "js_lambda", str(Ramp.parse(str(self.js_lambda))))
+        object.__setattr__(self, "perturbation", str(Ramp.parse(str(self.perturbation))))
         if self.temperature is not None:
             ramp = Ramp.parse(str(self.temperature))
             if min(ramp.start, ramp.end) <= 0:
                 raise _bad("temperature", self.temperature, "stay above 0")
             object.__setattr__(self, "temperature", str(ramp))
 
+    @property
+    def stages(self) -> int:
+        """How many times the search starts afresh with what it has decided: three for P-DARTS, once for others."""
+        return 3 if self.method == "pdarts" else 1
+
+    def value(self, name: str) -> Any:
+        """A field, or what stands in for it where it is null."""
+        value = getattr(self, name)
+        if value is not None:
+            return value
+        if name == "warmup_epochs":
+            return int(WARMUP_SHARE.get(self.method, 0) * (self.epochs // self.stages))
+        return METHOD_DEFAULTS[self.method].get(name)
+
     def effective(self) -> dict[str, Any]:
         """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {field.name: self.value(field.name) for field in dataclasses.fields(self)}
         inert = set().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[self.method]
+        inert |= METHOD_WITHOUT.get(self.method, set())
+        if self.method in UNTRAINED:
+            inert |= fields.keys() - UNTRAINED_FIELDS
         if self.space != "nasbench201":
             inert.add("sample_none")
         if not self.cell_consistency:
@@ -144,12 +220,10 @@ class SearchConfig:
             inert.add("noise_form")
         if self.js_lambda == "0":
             inert |= {"js_scope", "js_gradient"}
-        for name, value in METHOD_DEFAULTS[self.method].items():
-            if fields[name] is None:
-                fields[name] = value
-        if fields["warmup_epochs"] is None:
-            fields["warmup_epochs"] = int(WARMUP_SHARE.get(self.method, 0) * self.epochs)
-        fields["alpha_betas"] = list(self.alpha_betas)
+        if self.perturbation == "0":
+            inert.add("perturbation_steps")
+        for name in ("alpha_betas", "skip_dropout"):
+            fields[name] = list(fields[name])
         return {name: value for name, value in fields.items() if name not in inert}
 
 
@@ -166,23 +240,73 @@ METHOD_FIELDS: dict[str, set[str]] = {
         "discretization_consistency",
     },
     "darts": set(),
+    "darts2": set(),
     "snas": {"temperature"},
     "gdas": {"temperature"},
     "pcdarts": {"partial_channels"},
+    "fairdarts": {"zero_one_weight"},
+    "nasp": set(),
+    "sgas": {"edge_criterion"},
+    "pdarts": {"skip_dropout", "skip_limit"},
+    "sdarts-adv": {"perturbation", "perturbation_steps"},
+    "random": set(),
+    "rsps": {"candidates", "candidate_batches"},
+    "setn": {"candidates", "candidate_batches"},
+    "enas": {"candidates", "candidate_batches", "entropy_weight"},
+    "data": {"temperature", "ensemble"},
 }
 """Fields that some methods read and others do not, by the methods that do."""
 
+METHOD_WITHOUT: dict[str, set[str]] = {
+    "rsps": {"alpha_lr", "alpha_lr_schedule", "alpha_betas", "alpha_weight_decay", "alpha_start", "warmup_epochs"},
+    "enas": {"alpha_start"},
+}
+"""Fields that all methods but these read: RSPS has no alphas and trains as in a warm-up, ENAS has a controller."""
+
+UNTRAINED = {"random"}
+"""Methods that train nothing: the cell is a function of the seed, and one epoch stands for the search."""
+
+UNTRAINED_FIELDS = {"space", "method", "seed", "sample_none", "dataset", "resolution", "cells", "channels"}
+"""What a search that trains nothing depends on: the space, the seed, and the size that its cell is counted at."""
+
+_DARTS = {
+    "alpha_lr": 3e-4,
+    "alpha_lr_schedule": "constant",
+    "alpha_betas": (0.5, 0.999),
+    "alpha_weight_decay": 1e-3,
+    "alpha_start": 0.0,
+}
+
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "stc": {"alpha_weight_decay": 0.0, "alpha_start": 1.0},
-    "darts": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0},
-    "snas": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0, "temperature": "1->0.03"},
-    "gdas": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0, "temperature": "10->0.1"},
-    "pcdarts": {"alpha_weight_decay": 1e-3, "alpha_start": 0.0},
+    "stc": {**_DARTS, "alpha_lr_schedule": "cosine", "alpha_weight_decay": 0.0, "alpha_start": 1.0},
+    "darts": _DARTS,
+    "darts2": _DARTS,
+    "snas": {**_DARTS, "temperature": "1->0.03"},
+    "gdas": {**_DARTS, "temperature": "10->0.1"},
+    "pcdarts": {**_DARTS, "alpha_lr": 6e-4},
+    "fairdarts": {**_DARTS, "alpha_lr": 3e-3, "alpha_betas": (0.9, 0.999)},
+    "nasp": {**_DARTS, "alpha_start": 0.5},
+    "sgas": _DARTS,
+    "pdarts": {**_DARTS, "alpha_lr": 6e-4},
+    "sdarts-adv": _DARTS,
+    "random": _DARTS,
+    "rsps": {**_DARTS, "candidates": 1000, "candidate_batches": 10},
+    "setn": {**_DARTS, "candidates": 100, "candidate_batches": 0},
+    "enas": {
+        **_DARTS,
+        "alpha_lr": 3.5e-4,
+        "alpha_betas": (0.9, 0.999),
+        "alpha_weight_decay": 0.0,
+        "candidates": 100,
+        "candidate_batches": 1,
+    },
+    "data": {**_DARTS, "alpha_weight_decay": 0.0, "temperature": "5->1"},
 }
 """Values that stand in for a null field, by method."""
 
-WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3}
-"""Share of the epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50."""
+WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3, "pdarts": 0.4}
+"""Share of a stage's epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50, P-DARTS's 10
+of 25."""
 
 
 @dataclass(frozen=True)
@@ -280,9 +404,10 @@ def _at_least(config: Any, bound: float, *names: str) -> None:
 def _common_checks(config: SearchConfig | RetrainConfig) -> None:
     """What holds for every field of both, checked here so that Python callers are as safe as sweep files."""
     for field in dataclasses.fields(config):
-        options = getattr(field.type, "__args__", ())
-        if getattr(field.type, "__origin__", None) is Literal and getattr(config, field.name) not in options:
-            raise _bad(field.name, getattr(config, field.name), f"be one of {', '.join(map(repr, options))}")
+        for kind in (field.type, *typing.get_args(field.type)):
+            options, value = typing.get_args(kind), getattr(config, field.name)
+            if typing.get_origin(kind) is Literal and value is not None and value not in options:
+                raise _bad(field.name, value, f"be one of {', '.join(map(repr, options))}")
     _at_least(config, 1, "cells", "channels", "batch_size", "epochs", "evaluate_every")
     _at_least(config, 0, "seed", "lr", "lr_min", "momentum", "weight_decay")
     if not config.grad_clip > 0:

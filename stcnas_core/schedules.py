@@ -42,6 +42,13 @@ def progress(epoch: int, epochs: int) -> float:
     return min(max(epoch / (epochs - 1), 0.0), 1.0) if epochs > 1 else 0.0
 
 
+def stage(epoch: int, epochs: int, stages: int) -> tuple[int, int]:
+    """The first epoch and the number of epochs of the stage that `epoch` belongs to, of so many about equal ones."""
+    starts = [number * epochs // stages for number in range(stages + 1)]
+    number = max(number for number in range(stages) if starts[number] <= epoch)
+    return starts[number], starts[number + 1] - starts[number]
+
+
 def cosine(start: float, end: float, epoch: int, epochs: int) -> float:
     """Cosine annealing by epoch from `start` towards `end`, which would be reached in epoch `epochs` (DARTS's form)."""
     return end + 0.5 * (start - end) * (1.0 + math.cos(math.pi * epoch / epochs))

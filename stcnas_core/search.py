@@ -8,13 +8,14 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
-from stcnas_core import datasets
+from stcnas_core import datasets, methods, spaces
 from stcnas_core.bilevel import Bilevel
-from stcnas_core.config import SearchConfig
+from stcnas_core.config import METHOD_FIELDS, UNTRAINED, SearchConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
 from stcnas_core.datasets import Images
@@ -22,7 +23,8 @@ from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
 from stcnas_core.randomness import stream
-from stcnas_core.schedules import Ramp, cosine, progress
+from stcnas_core.schedules import cosine, progress, stage
+from stcnas_core.spaces.network import CellNetwork
 from stcnas_core.training import Tally, all_finite, default_device, peak_memory, restore_checked
 
 __all__ = ["Search", "SearchConfig", "SearchEpoch"]
@@ -33,20 +35,20 @@ class SearchEpoch:
     """What one epoch measured; accuracies in percent, losses in nats, null where nothing was measured."""
 
     epoch: int
-    train_loss: float
-    train_accuracy: float
+    train_loss: float | None
+    train_accuracy: float | None
     alpha_loss: float | None
     alpha_accuracy: float | None
-    js_loss: float | None
-    js_lambda: float
-    noise: float
+    penalty: float | None
+    penalty_weight: float | None
+    noise: float | None
     lr: float
     alpha_lr: float
     valid_accuracy: float | None
     derived_accuracy: float | None
     genotype: str
     skip_connects: int | None
-    step_seconds: float
+    step_seconds: float | None
     device_seconds: float
 
 
@@ -77,11 +79,27 @@ class Search:
             raise InputError(f"batch_size: {config.batch_size} is above half of the {len(order)} training images")
         self.train_half, self.valid_half = order[:half], order[half : 2 * half]
 
-        self.bilevel = Bilevel(config, self.data.classes, self.device)
-        self.space, self.model, self.method = self.bilevel.space, self.bilevel.model, self.bilevel.method
-        self.js_lambda = Ramp.parse(config.js_lambda)
-        self.warmup_epochs = config.effective()["warmup_epochs"]
+        self.space = spaces.get(config.space)
+        if config.method in UNTRAINED:
+            self._bilevel = None
+            self.method = methods.build(config, self.space.topology, self.device)
+        else:
+            self._bilevel = Bilevel(config, self.data.classes, self.device, self.space)
+            self.method = self._bilevel.method
+        self.warmup_epochs: int = config.effective().get("warmup_epochs", 0)
         self.epoch = 0
+
+    @property
+    def bilevel(self) -> Bilevel:
+        """Supernet and optimizers; raises InputError where the method trains nothing."""
+        if self._bilevel is None:
+            raise InputError(f"a search by {self.config.method} has no supernet: it trains nothing")
+        return self._bilevel
+
+    @property
+    def model(self) -> CellNetwork:
+        """The supernet of the present stage; raises InputError where the method trains nothing."""
+        return self.bilevel.model
 
     @property
     def finished(self) -> bool:
@@ -99,11 +117,19 @@ class Search:
             raise InputError(f"the search is finished: all {self.config.epochs} epochs are done")
         started = time.perf_counter()
         config, epoch = self.config, self.epoch
-        warmup = epoch < self.warmup_epochs
-        at = progress(epoch - self.warmup_epochs, config.epochs - self.warmup_epochs)
-        js_lambda, noise = self.js_lambda.at(at), config.noise * (1.0 - at)
+        if self._bilevel is None:
+            return self._untrained_epoch(started)
+        first, epochs = stage(epoch, config.epochs, config.stages)
+        if first == epoch > 0:
+            self.bilevel.next_stage()
+        searched, searching = epoch - first - self.warmup_epochs, epochs - self.warmup_epochs
+        warmup, at = searched < 0, progress(searched, searching)
+        noise = config.noise * (1.0 - at)
         self.method.anneal(at)
-        lr, alpha_lr = self._set_rates(warmup)
+        self.method.begin(epoch)
+        lr = cosine(config.lr, config.lr_min, epoch - first, epochs)
+        alpha_lr = self._alpha_lr(searched, searching)
+        self.bilevel.set_rates(lr, alpha_lr)
         draws = stream(config.seed, "sampling", epoch)
         train, alpha = Tally(self.device), Tally(self.device)
 
@@ -111,9 +137,7 @@ class Search:
         steps = 0
         for (x, y), (valid_x, valid_y) in zip(self._batches("train"), self._batches("valid"), strict=True):
             steps += 1
-            done = self.bilevel.iteration(
-                (x, y), (valid_x, valid_y), noise=noise, js_lambda=js_lambda, draws=draws, warmup=warmup
-            )
+            done = self.bilevel.iteration((x, y), (valid_x, valid_y), noise=noise, draws=draws, warmup=warmup)
             train.add(*done.weights)
             if done.alphas is not None:
                 alpha.add(*done.alphas)
@@ -126,39 +150,67 @@ class Search:
                 f"the search diverged in epoch {epoch}: train loss {measured[0]}, alpha loss {sampled[0]}; "
                 "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"
             )
+        self.method.end(epoch)
         self.epoch += 1
+        if self.finished:
+            self.method.choose(self._accuracy)
         valid = derived = None
         if self.finished or self.epoch % config.evaluate_every == 0:
             valid = self._accuracy(self.method.evaluated())
             derived_cell = self.method.derived()
             derived = self._accuracy(Sample(derived_cell, derived_cell, plain=True))
         genotype = self.genotype
+        decided = not warmup and (self.finished or bool(self.method.parameters()))
         return SearchEpoch(
             epoch=epoch,
             train_loss=measured[0],
             train_accuracy=measured[1],
             alpha_loss=None if alpha.images == 0 else sampled[0],
             alpha_accuracy=None if alpha.images == 0 else sampled[1],
-            js_loss=None if len(sampled) < 3 else sampled[2],
-            js_lambda=js_lambda,
-            noise=noise,
+            penalty=None if len(sampled) < 3 else sampled[2],
+            penalty_weight=self.method.penalty_weight,
+            noise=noise if "noise" in METHOD_FIELDS[config.method] else None,
             lr=lr,
             alpha_lr=alpha_lr,
             valid_accuracy=valid,
             derived_accuracy=derived,
             genotype=genotype.canonical_text(),
-            # While no alpha has moved, the derived cell is a tie and says nothing.
-            skip_connects=None if warmup else genotype.count("skip_connect")["normal"],
+            # While no alpha has moved and nothing was chosen, the derived cell is a tie and says nothing.
+            skip_connects=genotype.count("skip_connect")["normal"] if decided else None,
             step_seconds=step_seconds,
             device_seconds=time.perf_counter() - started,
         )
 
+    def _untrained_epoch(self, started: float) -> SearchEpoch:
+        """The one epoch of a search that trains nothing: there is a cell, and nothing was measured."""
+        self.epoch += 1
+        return SearchEpoch(
+            epoch=0,
+            train_loss=None,
+            train_accuracy=None,
+            alpha_loss=None,
+            alpha_accuracy=None,
+            penalty=None,
+            penalty_weight=None,
+            noise=None,
+            lr=0.0,
+            alpha_lr=0.0,
+            valid_accuracy=None,
+            derived_accuracy=None,
+            genotype=self.genotype.canonical_text(),
+            skip_connects=self.genotype.count("skip_connect")["normal"],
+            step_seconds=None,
+            device_seconds=time.perf_counter() - started,
+        )
+
     @torch.no_grad()
-    def _accuracy(self, sample: Sample) -> float:
-        """Percent right on the validation half, statistics from each batch."""
+    def _accuracy(self, sample: Sample, batches: int = 0) -> float:
+        """Percent right on the first so many batches of the validation half, or all; statistics from each batch."""
+        self.model.eval()
         path = self.method.path(sample)
         tally = Tally(self.device)
-        for x, y in self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None):
+        every = self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None)
+        for x, y in islice(every, batches or None):
             loss, logits = self.bilevel.loss(path, x, y)
             tally.add(loss, y, logits)
         return tally.result()[1]
@@ -173,18 +225,21 @@ class Search:
             augment=stream(seed, half, "augment", epoch, device=self.device) if self.config.augment else None,
         )
 
-    def _set_rates(self, warmup: bool) -> tuple[float, float]:
-        config = self.config
-        lr = cosine(config.lr, config.lr_min, self.epoch, config.epochs)
-        alpha_lr = 0.0 if warmup else config.alpha_lr
-        if config.alpha_lr_schedule == "cosine" and not warmup:
-            searching = config.epochs - self.warmup_epochs
-            alpha_lr = cosine(config.alpha_lr, 0.0, self.epoch - self.warmup_epochs, searching)
-        self.bilevel.set_rates(lr, alpha_lr)
-        return lr, alpha_lr
+    def _alpha_lr(self, searched: int, searching: int) -> float:
+        """The alphas' rate after `searched` of `searching` epochs that move them."""
+        rate: float = self.config.value("alpha_lr")
+        if searched < 0 or not self.method.parameters():
+            return 0.0
+        constant = self.config.value("alpha_lr_schedule") == "constant"
+        return rate if constant else cosine(rate, 0.0, searched, searching)
 
     def alpha_rows(self) -> list[dict[str, Any]]:
-        """Every alpha as it is, one row per cell kind, edge and operation, with the weight that it stands for."""
+        """Every alpha as it is, one row per cell kind, edge and operation, with the weight that it stands for.
+
+        None where the method has no alphas.
+        """
+        if "alpha" not in self.method.parameters():
+            return []
         topology = self.space.topology
         alpha, weight = self.method.alpha.tolist(), self.method.weights().tolist()
         return [
@@ -214,12 +269,14 @@ class Search:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, as tensors and plain values."""
-        return {"config": dataclasses.asdict(self.config), "epoch": self.epoch, **self.bilevel.state_dict()}
+        trained = {} if self._bilevel is None else self._bilevel.state_dict()
+        return {"config": dataclasses.asdict(self.config), "epoch": self.epoch, **trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` stood; raises InputError for the state of another configuration or shape."""
         restore_checked(state, dataclasses.asdict(self.config), self._restore)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.bilevel.load_state_dict(state)
+        if self._bilevel is not None:
+            self._bilevel.load_state_dict(state)
         self.epoch = int(state["epoch"])

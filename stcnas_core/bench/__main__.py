@@ -6,9 +6,13 @@ import json
 import torch
 
 from stcnas_core.bench import Setting, bench_search, bench_step, table
+from stcnas_core.config import UNTRAINED
 from stcnas_core.methods import METHODS
 from stcnas_core.topology import TOPOLOGIES
 from stcnas_core.training import default_device
+
+TRAINED = [method for method in METHODS if method not in UNTRAINED]
+"""What has a step to be measured."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m stcnas_core.bench", description="What a step or an epoch of a search costs."
     )
     parser.add_argument("what", choices=["step", "search"])
-    parser.add_argument("--method", action="append", choices=list(METHODS), help="may be repeated; all by default")
+    parser.add_argument("--method", action="append", choices=TRAINED, help="may be repeated; all by default")
     parser.add_argument("--space", default="darts", choices=list(TOPOLOGIES))
     parser.add_argument("--cells", type=int, help="8 in the DARTS space, 5 per stage in NAS-Bench-201 by default")
     parser.add_argument("--channels", type=int, default=16)
@@ -44,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         precision=options.precision,
         device=options.device,
     )
-    methods = options.method or list(METHODS)
+    methods = options.method or TRAINED
     if options.what == "step":
         result = bench_step(setting, methods, doubled=options.double)
     else:

@@ -29,7 +29,7 @@ def bench_search(
 
     An epoch has a pass over both halves of the `images` and the evaluation; one more goes before those that count.
     Ratios are of an epoch to as many steps of the derived networks as it has, in the same process right after it:
-    processor time on a CPU, elapsed time on CUDA.
+    processor time on a CPU, elapsed time on CUDA. Of a method of several stages these are epochs of the first.
     """
     rows = []
     for method in methods:

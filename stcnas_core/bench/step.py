@@ -12,13 +12,15 @@ from stcnas_core.bilevel import Bilevel, Iteration
 from stcnas_core.methods.base import Sample
 from stcnas_core.path import Choices, Path
 from stcnas_core.randomness import stream
-from stcnas_core.schedules import Ramp
 from stcnas_core.topology import TOPOLOGIES
 from stcnas_core.training import Tally, default_device
 
 
 class Step:
-    """One whole iteration of a real search on random batches, each time it is called; `model` is its supernet."""
+    """One whole iteration of a real search on random batches, each time it is called; `model` is its supernet.
+
+    Of a method of several stages it is one of the last.
+    """
 
     def __init__(self, setting: Setting, method: str, *, copies: int = 1) -> None:
         self.config = setting.config(method)
@@ -26,8 +28,12 @@ class Step:
         repeated = dataclasses.replace(topology, operations=topology.operations * copies)
         space = type(spaces.get(setting.space))(repeated)  # type: ignore[call-arg]
         self.bilevel = Bilevel(self.config, setting.classes, setting.device, space)
+        for _ in range(self.config.stages - 1):
+            self.bilevel.next_stage()
         self.model = self.bilevel.model.train()
-        self.noise, self.js_lambda = self.config.noise, Ramp.parse(self.config.js_lambda).end
+        self.noise = self.config.noise
+        self.bilevel.method.anneal(1.0)
+        self.bilevel.method.begin(0)
         self.draws = stream(setting.seed, "sampling")
         self.train, self.valid = setting.batches(2)
         self.tallies = Tally(setting.device), Tally(setting.device)
@@ -41,9 +47,7 @@ class Step:
         return drawn if self.cell is None else drawn._replace(runs=self.cell, cell=self.cell)
 
     def __call__(self) -> Iteration:
-        done = self.bilevel.iteration(
-            self.train, self.valid, noise=self.noise, js_lambda=self.js_lambda, draws=self.draws, warmup=False
-        )
+        done = self.bilevel.iteration(self.train, self.valid, noise=self.noise, draws=self.draws, warmup=False)
         self.tallies[0].add(*done.weights)
         if done.alphas is not None:
             self.tallies[1].add(*done.alphas)

@@ -3,31 +3,41 @@
 Shapes: T cell kinds, E edges, K candidate operations.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stcnas_core.config import METHOD_DEFAULTS, SearchConfig
+from stcnas_core.config import SearchConfig
 from stcnas_core.genotype import Genotype
 from stcnas_core.host_copy import HostCopy
 from stcnas_core.path import Choices, Path, select, to_genotype
 from stcnas_core.randomness import stream
 from stcnas_core.topology import Topology
 
+if TYPE_CHECKING:
+    from stcnas_core.bilevel import Batch, Bilevel
+
 
 class Sample(NamedTuple):
     """What one iteration trains: the operations that run, and the discrete sub-cell alpha_s that was drawn.
 
-    `plain` runs them unscaled, as a derived network does; `noise` (T, E, K) is what a method drew and weighs with.
+    `plain` runs them unscaled, as a derived network does; `noise` (..., T, E, K) is what a method drew and weighs with,
+    `decisions` are those of a controller in the order in which it took them.
     """
 
     runs: Choices
     cell: Choices
     plain: bool = False
     noise: Tensor | None = None
+    decisions: tuple[int, ...] = ()
+
+
+Judge = Callable[[Sample, int], float]
+"""Percent right of a sample on the first so many batches of the validation half; 0 is all of them."""
 
 
 class Method:
@@ -37,12 +47,12 @@ class Method:
     """Whether alphas and weights move together, by the gradients of one pass on a training batch."""
     partial = 1
     """Each operation of the supernet runs on one in so many channels."""
+    penalty_weight: float | None = None
+    """Coefficient of `penalty` in the alphas' objective; None where the method adds nothing."""
 
     def __init__(self, config: SearchConfig, topology: Topology, device: str) -> None:
         self.config, self.topology, self.device = config, topology, device
-        defaults = METHOD_DEFAULTS[config.method]
-        self.alpha_start = _default(config.alpha_start, defaults["alpha_start"])
-        self.alpha_weight_decay = _default(config.alpha_weight_decay, defaults["alpha_weight_decay"])
+        self.alpha_start: float = config.value("alpha_start")
         shape = (len(topology.kinds), len(topology.edges), len(topology.operations))
         self.alpha = nn.Parameter(self.initial(shape).to(device))
         self._scores = HostCopy(device)
@@ -53,15 +63,42 @@ class Method:
         return 1
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What the alphas' optimizer moves, by the names under which it is saved."""
+        """What the alphas' optimizer moves, by the names under which it is saved; with none, only weights move."""
         return {"alpha": self.alpha}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What else the next epoch or the result depends on, by the names under which it is saved, to be restored."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Put back parameters and buffers as they were saved."""
+        with torch.no_grad():
+            for name, value in (self.parameters() | self.buffers()).items():
+                value.copy_(state[name])
 
     def finite(self) -> bool:
         """Whether every architecture parameter is finite."""
         return all(bool(parameter.isfinite().all()) for parameter in self.parameters().values())
 
     def anneal(self, progress: float) -> None:
-        """Set what changes over the epochs of the search; `progress` is 0 in the first and 1 in the last."""
+        """Set what changes over the epochs that move alphas; `progress` is 0 in the first and 1 in the last."""
+
+    def begin(self, epoch: int) -> None:
+        """Called before the first step of an epoch."""
+
+    def end(self, epoch: int) -> None:
+        """Called after the last step of an epoch, before what was searched is evaluated."""
+
+    @property
+    def cells(self) -> int:
+        """Cells of the supernet in the present stage, as the space counts them."""
+        return self.config.cells
+
+    def advance(self) -> None:
+        """Decide what the next of several stages starts with; its supernet is built after this."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Called with each new supernet."""
 
     def initial(self, shape: tuple[int, int, int]) -> Tensor:
         """Alphas before the first step."""
@@ -99,12 +136,26 @@ class Method:
         """What is added to the alphas' objective, before its coefficient; None where the method adds nothing."""
         return None
 
+    def alpha_gradients(
+        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+    ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
+        """Gradients of `parameters` that a step of the alphas takes, and what was measured; first order unless said."""
+        return level.first_order(sample, *valid)
+
+    def weight_path(self, level: "Bilevel", sample: Sample, x: Tensor, y: Tensor) -> Path:
+        """What a step of the weights runs for a sample, its weights held."""
+        with torch.no_grad():
+            return self.path(sample)
+
     def project(self) -> None:
         """Put alpha back into its feasible set after a step."""
 
     def evaluated(self) -> Sample:
         """The operations and weights that the method itself would be judged by before derivation."""
         raise NotImplementedError
+
+    def choose(self, accuracy: Judge) -> None:
+        """Called once after the last epoch: a method that picks its cell by inherited weights does it here."""
 
     def derived(self) -> Choices:
         """The discrete cell: argmax per edge, best edges per node."""
@@ -126,7 +177,3 @@ class Method:
 
     def _gaussian(self, shape: tuple[int, int, int]) -> Tensor:
         return torch.randn(shape, generator=stream(self.config.seed, "alpha"))
-
-
-def _default(value: float | None, default: float) -> float:
-    return default if value is None else value

@@ -1,10 +1,16 @@
-"""Gumbel noise and the softmax that it perturbs (the concrete distribution), shared by SNAS and GDAS."""
+"""Gumbel noise and the softmax that it perturbs (the concrete distribution), shared by SNAS, GDAS and DATA."""
 
 import torch
 from torch import Tensor
 
 from stcnas_core.methods.base import Method
 from stcnas_core.schedules import Ramp
+
+
+def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise, drawn on the host."""
+    uniform = torch.rand(shape, generator=generator)
+    return -(-uniform.clamp(1e-20, 1 - 1e-7).log()).log()
 
 
 class GumbelMethod(Method):
@@ -29,9 +35,8 @@ class GumbelMethod(Method):
 
     def gumbel(self, generator: torch.Generator) -> Tensor:
         """Standard Gumbel noise (T, E, K), drawn on the host."""
-        uniform = torch.rand(tuple(self.alpha.shape), generator=generator)
-        return -(-uniform.clamp(1e-20, 1 - 1e-7).log()).log()
+        return gumbel(tuple(self.alpha.shape), generator)
 
     def relaxed(self, noise: Tensor) -> Tensor:
-        """Softmax of the perturbed log-probabilities at the current temperature (T, E, K), differentiable."""
-        return ((self.alpha.log_softmax(dim=2) + noise) / self.temperature).softmax(dim=2)
+        """Softmax of the perturbed log-probabilities at the current temperature (..., T, E, K), differentiable."""
+        return ((self.alpha.log_softmax(dim=2) + noise) / self.temperature).softmax(dim=-1)

@@ -9,6 +9,7 @@ from torch import Tensor
 from stcnas_core.config import SearchConfig
 from stcnas_core.methods.base import Method, Sample
 from stcnas_core.path import Choices, everything, select
+from stcnas_core.schedules import Ramp
 from stcnas_core.topology import Topology
 
 
@@ -19,6 +20,13 @@ class Stc(Method):
         super().__init__(config, topology, device)
         index = groups(topology, config.js_scope)
         self.groups, self.group_count = index.to(device), int(index.max()) + 1
+        self.js_lambda = Ramp.parse(config.js_lambda)
+        self.anneal(0.0)
+
+    def anneal(self, progress: float) -> None:
+        """Lambda of Eq. 10 moves over the epochs."""
+        if self.config.discretization_consistency:
+            self.penalty_weight = self.js_lambda.at(progress)
 
     def weights(self) -> Tensor:
         """ReLU(alpha) (Eq. 3), or the softmax and sigmoid of Fig. 6."""

@@ -9,19 +9,18 @@ import torch
 from torch import nn
 
 from stcnas_core.bench import Setting, bench_step, make_step
-from stcnas_core.bench.__main__ import main
+from stcnas_core.bench.__main__ import TRAINED, main
 from stcnas_core.bench.measure import clock, saved_activations
 from stcnas_core.bench.step import Step
 from stcnas_core.bench.subnet import FIXED, Subnet
 from stcnas_core.genotype import Genotype
-from stcnas_core.methods import METHODS
 from stcnas_core.methods.base import Sample
 from stcnas_core.path import from_genotype
 
 TINY = Setting(space="nasbench201", cells=1, channels=4, batch=4, size=8, rounds=2, device="cpu")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TRAINED)
 def test_a_step_of_every_method_trains_weights_and_alphas(method: str) -> None:
     step = make_step(method, "nasbench201", cells=1, channels=4, batch=4, size=8, device="cpu")
     weights = [p.clone() for p in step.model.parameters()]

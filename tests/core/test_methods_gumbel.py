@@ -60,7 +60,7 @@ def test_snas_moves_alphas_and_weights_by_one_pass_on_training_images() -> None:
     alpha = bilevel.method.alpha.detach().clone()
     weights = [p.clone() for p in bilevel.shared]
     train, valid = batch(0), batch(1)
-    done = bilevel.iteration(train, valid, noise=0.3, js_lambda=2.0, draws=torch.Generator(), warmup=False)
+    done = bilevel.iteration(train, valid, noise=0.3, draws=torch.Generator(), warmup=False)
     assert done.alphas is None
     assert [x is train[0] for x, _ in passes] == [True]
     assert not torch.equal(alpha, bilevel.method.alpha)
@@ -99,7 +99,7 @@ def test_gdas_draws_another_network_for_each_step_of_an_iteration() -> None:
     paths = []
     loss = bilevel.loss
     bilevel.loss = lambda path, x, y: paths.append(path.chosen) or loss(path, x, y)  # type: ignore[method-assign]
-    bilevel.iteration(batch(0), batch(1), noise=0.3, js_lambda=2.0, draws=torch.Generator(), warmup=False)
+    bilevel.iteration(batch(0), batch(1), noise=0.3, draws=torch.Generator(), warmup=False)
     assert len(paths) == 2
     assert paths[0] != paths[1]
 

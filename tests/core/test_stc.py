@@ -171,4 +171,4 @@ def test_darts_weighs_by_softmax_and_runs_everything() -> None:
     assert method.weights()[1, 13].tolist() == pytest.approx([1 / 7] * 7, abs=2e-3)
     assert method.sample(0.3, torch.Generator()).runs == everything(DARTS)
     assert method.penalty(method.derived()) is None
-    assert method.alpha_weight_decay == 1e-3
+    assert method.config.value("alpha_weight_decay") == 1e-3

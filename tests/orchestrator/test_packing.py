@@ -117,8 +117,11 @@ def test_a_damaged_measurement_is_measured_again(tmp_path: Path, content: str) -
 def test_a_measured_run_is_the_same_step_on_few_images() -> None:
     config = SearchConfig(batch_size=64, epochs=50, warmup_epochs=8, evaluate_every=5, cells=20)
     short = packing.shortened(config, {"train_images": 50_000})
-    assert short == dataclasses.replace(config, epochs=2, warmup_epochs=0, evaluate_every=1, train_images=512)
+    assert short == dataclasses.replace(
+        config, epochs=2, warmup_epochs=0, candidates=1, evaluate_every=1, train_images=512
+    )
     assert packing.shortened(config, {"train_images": 200}).train_images == 200
+    assert packing.shortened(SearchConfig(method="pdarts"), {"train_images": 200}).epochs == 3  # one of each stage
     retrain = RetrainConfig(genotype=ANY_GENOTYPE["darts"], batch_size=96)
     short = packing.shortened(retrain, {"train_images": 50_000, "test_images": 10_000})
     assert short == dataclasses.replace(retrain, epochs=2, train_images=384, test_images=96)

@@ -14,10 +14,13 @@ from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, make_plan
+from orchestrator.schema import TRIALS
 from orchestrator.snapshots import snapshot_epochs
+from orchestrator.soundness import unsound
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 from orchestrator.trainable import Progress, run_trial
+from orchestrator.verify import inspect
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.search import Search
@@ -234,3 +237,23 @@ def _watched(said: Iterator[Progress], seen: list[int]) -> Iterator[Progress]:
 )
 def test_alphas_are_kept_at_the_ends_and_in_between(epochs: int, expected: set[int]) -> None:
     assert snapshot_epochs(epochs) == expected
+
+
+def test_methods_that_choose_and_one_that_draws_have_sound_records(tmp_path: Path, ledger: Ledger) -> None:
+    search = {"epochs": 2, "candidates": 4, "candidate_batches": 1}
+    methods = ["random", "rsps", "enas"]
+    plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", search=search, grid={"method": methods}, seeds=[3])))
+    for trial in plan.searches:
+        assert run(Job.of(plan, trial, ledger.storage.uri, 0, False)).state == "finished"
+    assert inspect(ledger).problems == []
+    trials = ledger.trials().set_index("search_method")
+    assert trials["epochs_done"].to_dict() == {"random": 1, "rsps": 2, "enas": 2}
+    assert trials["valid_accuracy"].isna().to_dict() == {"random": True, "rsps": False, "enas": False}
+    assert trials["step_seconds"].isna().to_dict() == {"random": True, "rsps": False, "enas": False}
+    assert trials["params"].min() > 0
+    assert len(ledger.alphas()) == 0
+    last = ledger.epochs().groupby("trial_id").last()
+    assert last.loc[trials["trial_id"], "genotype"].tolist() == trials["genotype"].tolist()
+    # A trained search without its accuracy is not one.
+    (row,) = ledger.rows([trials.loc["rsps", "trial_id"]], TRIALS.names)
+    assert unsound({**row, "valid_accuracy": None}) == ["valid_accuracy not recorded"]
