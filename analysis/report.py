@@ -101,6 +101,7 @@ def _page(results: Results, beside: dict[str, Table], command: str, made_at: dat
     )
     return environment.get_template("report.html.j2").render(
         results=results,
+        outcome=ablation.outcome(results)[0],
         title=results.title or results.name,
         status=status_line(results),
         state="good" if results.complete else "part" if results.counts["missing"] else "bad",

@@ -1,6 +1,5 @@
 """The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from analysis.cells import draw_cell
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
+from analysis.printed import METRICS
 from analysis.provenance import ran
 from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
@@ -112,11 +112,7 @@ def _best(results: Results) -> tuple[list[Run], str]:
     if len(found) <= MOST_SHOWN:
         return found, ""
 
-    def worth(run: Run) -> tuple[float, float]:
-        test, search = run.test_accuracy, run.search_accuracy
-        return (-math.inf if test is None else test, -math.inf if search is None else search)
-
-    shown = {run.trial_id for run in sorted(found, key=worth, reverse=True)[:MOST_SHOWN]}
+    shown = {run.trial_id for run in sorted(found, key=results.worth, reverse=True)[:MOST_SHOWN]}
     return [run for run in found if run.trial_id in shown], (
         f"Drawn are the {MOST_SHOWN} settings of {len(found)} whose best run is the best, here and under the "
         "architecture parameters; the others are in runs.csv. "
@@ -173,12 +169,12 @@ def _last_line(error: str | None) -> str:
 
 def _trial_name(trial: Record) -> str:
     name = f"{trial['setting']}, seed {trial['seed']}"
-    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, search"
+    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, {trial['stage']}"
 
 
 def _stage_counts(results: Results) -> str:
     parts = []
-    for stage, word in (("search", "searches"), ("retrain", "retrainings")):
+    for stage, word in (("search", "searches"), ("retrain", "retrainings"), ("lookup", "lookups")):
         planned = sum(trial["stage"] == stage for trial in results.planned)
         if planned:
             parts.append(f"{len(results.stage(stage))} of {planned} {word}")
@@ -263,7 +259,7 @@ def _cell_view(results: Results, run: Run, drawn: Mapping[Genotype, Kinds]) -> C
     genotype = _genotype(run)
     same = [other.seed for other in results.of(run.setting) if other is not run and other.genotype == genotype]
     also = f"; also found by seed{'s' if len(same) > 1 else ''} {', '.join(map(str, same))}" if same else ""
-    detail = f"seed {run.seed}{also}; {_accuracies(run)}"
+    detail = f"seed {run.seed}{also}; {_accuracies(results, run)}"
     return CellView(run.setting, detail, drawn[genotype], genotype.canonical_text())
 
 
@@ -272,9 +268,11 @@ def _genotype(run: Run) -> Genotype:
     return run.genotype
 
 
-def _accuracies(run: Run) -> str:
+def _accuracies(results: Results, run: Run) -> str:
     parts = [f"search {fixed(run.search_accuracy)}%"] if run.search_accuracy is not None else []
     parts += [f"test {fixed(run.test_accuracy)}%"] if run.test_accuracy is not None else []
+    known = None if results.lookup is None else run.lookup_value(results.lookup)
+    parts += [f"{METRICS[results.lookup or ''].removesuffix(', %')} {fixed(known)}%"] if known is not None else []
     return ", ".join(parts) or "no accuracy"
 
 
@@ -295,7 +293,7 @@ def _distinct_cells(results: Results, drawn: Mapping[Genotype, Kinds]) -> tuple[
             finders.setdefault(_genotype(run), []).append(run)
     views = []
     for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY], start=1):
-        who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(run)})" for run in found)
+        who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(results, run)})" for run in found)
         views.append(CellView(f"Cell {index}", who, drawn[genotype], genotype.canonical_text()))
     return tuple(views), max(0, len(finders) - GALLERY)
 

@@ -25,7 +25,7 @@ class Demands:
 
     def check(self) -> None:
         """Raise InputError where no node could ever run some trial that is left."""
-        stages: set[Stage] = {trial.stage for trial in self.run.reporter.tracker.left.values()}
+        stages: set[Stage] = {trial.stage for trial in self._computed()}
         check_demands(
             {stage: self._demand(stage, self.run.gpus(stage, self.available)) for stage in stages}, self.nodes
         )
@@ -36,7 +36,7 @@ class Demands:
             return {}
         resources = self.run.plan.sweep.resources
         found: dict[str, tuple[Shape, int]] = {}
-        for trial in self.run.reporter.tracker.left.values():
+        for trial in self._computed():
             asked = getattr(resources, trial.stage)
             if asked.gpus == "auto" and asked.most_per_gpu > 1:
                 shape = self._shape(trial)
@@ -50,6 +50,10 @@ class Demands:
             gpus = self.shares.get(self._shape(trial).digest, gpus)
         demand = self._demand(trial.stage, gpus)
         return demand.alone(self.nodes) if trial.id in self.run.alone else demand
+
+    def _computed(self) -> list[Trial]:
+        """The trials that are left, without lookups, which take no device."""
+        return [trial for trial in self.run.reporter.tracker.left.values() if trial.stage != "lookup"]
 
     def _demand(self, stage: Stage, gpus: float) -> Demand:
         cpus = getattr(self.run.plan.sweep.resources, stage).cpus

@@ -142,6 +142,20 @@ class Ledger:
         """Architecture parameters of all searches at some of their epochs, the last always, as `schema.ALPHAS`."""
         return self._frame("alphas")
 
+    def add_benchmark(self, benchmark_id: str, entries: Sequence[Row]) -> None:
+        """Keep a copy of a benchmark table, unless there is one."""
+        rows = [{**entry, "benchmark_id": benchmark_id} for entry in entries]
+        self.storage.create(key_of("benchmarks", benchmark_id), encode("benchmarks", rows))
+
+    def benchmark(self, benchmark_id: str | None) -> "pd.DataFrame | None":
+        """The copy of a benchmark table, a row per cell as `schema.BENCHMARKS`; None where there is none."""
+        key = key_of("benchmarks", benchmark_id or "")
+        data = None if benchmark_id is None else self.storage.read(key)
+        if data is None:
+            return None
+        names = SCHEMAS["benchmarks"].names
+        return decode(self.storage.uri, "benchmarks", key, data, names).to_pandas(use_threads=False)
+
     def names(self, table: str) -> set[str]:
         """Ids of the trials that have a file of their own in a table; a Parquet file of another name is an error."""
         keys = [key for key in self.storage.keys(table) if key.endswith(".parquet")]

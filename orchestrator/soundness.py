@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.benchmark import METRICS
 from orchestrator.identity import digest
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
@@ -27,6 +28,8 @@ FINITE = (
 )
 _ALWAYS = ("train_loss", "train_accuracy", "device_seconds")
 _ACCURACIES = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy")
+
+_LOOKUPS = tuple(f"lookup_{metric}" for metric in METRICS)
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,16 @@ def unsound(row: Row) -> list[str]:
         Genotype.parse(row["genotype"] or "")
     except InputError as error:
         wrong.append(f"its genotype cannot be read: {error}")
-    accuracy = "valid_accuracy" if row["stage"] == "search" else "test_accuracy"
-    needed = (accuracy, "params", "macs", "device_seconds", "epochs_done")
+    if row["stage"] == "lookup":
+        needed = () if any(row[name] is not None for name in _LOOKUPS) else _LOOKUPS
+    else:
+        accuracy = "valid_accuracy" if row["stage"] == "search" else "test_accuracy"
+        needed = (accuracy, "params", "macs", "device_seconds", "epochs_done")
     if absent := [name for name in needed if row[name] is None]:
         wrong.append(f"{', '.join(absent)} not recorded")
     if infinite := [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]:
         wrong.append(f"{', '.join(infinite)} not finite")
-    impossible = [name for name in _ACCURACIES if row[name] is not None and not 0 <= row[name] <= 100]
+    impossible = [name for name in (*_ACCURACIES, *_LOOKUPS) if row[name] is not None and not 0 <= row[name] <= 100]
     if impossible:
         wrong.append(f"{', '.join(impossible)} no percentage")
     planned = row.get(f"{row['stage']}_epochs")

@@ -15,7 +15,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.records import DamagedError
 from orchestrator.storage import LocalStorage, StorageError, is_key
 
-FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "trials")
+FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "trials", "benchmarks")
 """In the order in which they are listed, so that what a running trial writes first is not taken for an orphan."""
 
 _CHECKPOINT = re.compile(r"checkpoints/[A-Za-z0-9_-]+/(\d{6,}\.ckpt|attempt-\d+\.json)")
@@ -72,6 +72,8 @@ class _Look:
             self._epochs(key, rows, begun)
         for key, rows in self._tables("alphas", kept["alphas"], ["trial_id", "epoch", "alpha", "weight"]):
             self._alphas(key, rows, begun)
+        for _ in self._tables("benchmarks", kept["benchmarks"], records.SCHEMAS["benchmarks"].names):
+            pass
         self._missing_rows()
         self._failures(kept["failures"])
         self._checkpoints(kept["checkpoints"])
@@ -88,6 +90,8 @@ class _Look:
             match folder:
                 case "checkpoints":
                     ours = _CHECKPOINT.fullmatch(key) is not None
+                case "benchmarks":
+                    ours = records.id_of(key) is not None
                 case "failures":
                     ours = _FAILURE.fullmatch(key) is not None
                 case _:
@@ -196,7 +200,7 @@ class _Look:
         for trial_id, record in self.found.records.items():
             key = self.where["trials"][trial_id]
             # Whoever records a trial whose worker died knows how far it was, and has no rows.
-            if record.finished and trial_id not in epochs:
+            if record.finished and record.stage != "lookup" and trial_id not in epochs:
                 reason = f"no epochs of trial {trial_id} can be read; the record stands"
                 self.found.wrong("incomplete", key, reason, movable=False)
             searched = record.finished and record.stage == "search" and record.method in with_alphas
