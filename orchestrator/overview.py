@@ -164,10 +164,11 @@ def estimate(plan: Plan, ledger: Ledger, missing: Sequence[Trial]) -> tuple[floa
         return 0.0, None
     alike: defaultdict[str, list[float]] = defaultdict(list)
     per_epoch: defaultdict[str, list[float]] = defaultdict(list)
-    for row in ledger.rows(ledger.ids(), ["state", "config", "device_seconds", "epochs_done"]):
+    for row in ledger.rows(ledger.ids(), ["state", "config", "device_seconds", "rank_seconds", "epochs_done"]):
         if row["state"] == "finished" and row["device_seconds"] is not None:
-            alike[_apart_from_seed(row["config"])].append(row["device_seconds"])
-            per_epoch[_size(row["config"])].append(row["device_seconds"] / max(1, row["epochs_done"]))
+            spent = row["device_seconds"] + (row["rank_seconds"] or 0.0)
+            alike[_apart_from_seed(row["config"])].append(spent)
+            per_epoch[_size(row["config"])].append(spent / max(1, row["epochs_done"]))
     known = {name: median(values) for name, values in alike.items()}
     rates = {size: median(values) for size, values in per_epoch.items()}
     spaces = {search.id: search.config.space for search in plan.searches if isinstance(search.config, SearchConfig)}
@@ -212,6 +213,9 @@ _SIZE = (
     "batch_size",
     "precision",
     "cell_consistency",
+    "rank_every",
+    "rank_cells",
+    "rank_images",
 )
 """Fields that decide what an epoch costs."""
 

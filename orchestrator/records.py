@@ -21,7 +21,14 @@ Row = Mapping[str, Any]
 
 SCHEMAS = {**TABLES, "failures": FAILURES, "benchmarks": BENCHMARKS}
 COLLECTED = "collected"
-MOST_ROWS = {"trials": 1, "epochs": 1_000_000, "alphas": 50_000_000, "failures": 1, "benchmarks": 1_000_000}
+MOST_ROWS = {
+    "trials": 1,
+    "epochs": 1_000_000,
+    "alphas": 50_000_000,
+    "ranks": 5_000_000,
+    "failures": 1,
+    "benchmarks": 1_000_000,
+}
 """Rows of a file of one trial, beyond which it is refused; a collected file may have as many for each of its trials."""
 MOST_BYTES = 2**32
 """What the pages of one file may unpack to."""

@@ -56,6 +56,7 @@ TRIALS = pa.schema(
         ("params", pa.int64()),  # of the derived network: search at the search's size, retrain as trained, no auxiliary
         ("macs", pa.int64()),  # multiply-adds for one image, convolution and linear
         ("device_seconds", pa.float64()),  # over all attempts, without reading data
+        ("rank_seconds", pa.float64()),  # of rankings by inherited weights, no part of device_seconds
         ("step_seconds", pa.float64()),  # of a training step without evaluation: median over epochs of an epoch's mean
         ("peak_memory_bytes", pa.int64()),  # CUDA: allocator's peak; CPU: resident peak of the process
         ("epochs_done", pa.int64()),
@@ -131,6 +132,16 @@ BENCHMARKS = pa.schema(
 )
 """What a benchmark table says of every cell, copied by the first lookup so that a report needs the ledger alone."""
 
+RANKS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        ("genotype", pa.string()),  # canonical text of a drawn cell
+        ("accuracy", pa.float64()),  # with inherited weights, validation half
+    ]
+)
+
 FAILURES = pa.schema(
     [
         ("schema_version", pa.int32()),
@@ -150,4 +161,4 @@ FAILURES = pa.schema(
     ]
 )
 
-TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS}
+TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS, "ranks": RANKS}

@@ -42,6 +42,7 @@ class Record:
     genotype: str | None
     data: str
     method: str | None
+    ranked: bool
     accuracies: Mapping[str, float | None]
 
 
@@ -54,6 +55,7 @@ def record_of(row: Row) -> Record:
         row["genotype"],
         str(row["data"]),
         row["search_method"],
+        row["search_rank_every"] is not None,
         {name: row[name] for name in _ACCURACIES},
     )
 
@@ -150,6 +152,14 @@ def _not_finite(row: Row) -> bool:
 def bad_alphas(record: Record, epochs: Iterable[int | None], finite: bool) -> list[str]:
     """Why a trial's alphas do not fit it, if they do not; `epochs` are those that they were recorded after."""
     wrong = [] if finite else ["an alpha is not finite"]
+    if record.finished and record.epochs - 1 not in set(epochs):
+        wrong.append("those of the last epoch are missing")
+    return wrong
+
+
+def bad_ranks(record: Record, epochs: Iterable[int | None], sound: bool) -> list[str]:
+    """Why a trial's ranked cells do not fit it, if they do not; `epochs` are those that they were ranked after."""
+    wrong = [] if sound else ["an accuracy is no percentage"]
     if record.finished and record.epochs - 1 not in set(epochs):
         wrong.append("those of the last epoch are missing")
     return wrong

@@ -83,6 +83,9 @@ CHANGES = {
     "warmup_epochs": 1,
     "precision": "bf16",
     "evaluate_every": 2,
+    "rank_every": 2,
+    "rank_cells": 20,
+    "rank_images": 64,
     "lr": 0.1,
     "lr_min": 0.01,
     "momentum": 0.8,
@@ -116,6 +119,7 @@ CHANGES = {
     [
         SearchConfig(**SMALL),
         SearchConfig(js_lambda="0"),
+        SearchConfig(rank_every=5),
         *(SearchConfig(method=method) for method in ("darts", "gdas", "pcdarts")),
     ],
 )
