@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.printed import PublishedTable
+from analysis.printed import METRICS, PublishedTable
 from analysis.published import published
 from analysis.statistics import finite
 from stcnas_core.errors import InputError
@@ -17,6 +17,9 @@ from stcnas_core.genotype import Genotype, GenotypeError
 
 Record = Mapping[str, Any]
 """A ledger row with None where the value is missing."""
+
+
+RANKS = ["trial_id", "epoch", "genotype", "accuracy"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ class Results:
     """By trial id, the planned ones alone."""
     epochs: pd.DataFrame
     alphas: pd.DataFrame
+    ranks: pd.DataFrame
+    """Accuracies of drawn cells with inherited weights, by trial and epoch; of finished searches."""
+    benchmark: pd.DataFrame | None
+    """The benchmark table that cells are looked up in, a row per cell; None where the ledger has none."""
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -148,11 +155,9 @@ class Results:
 
     @cached_property
     def lookups(self) -> tuple[str, ...]:
-        """The `lookup_<metric>` columns that any lookup has, sorted."""
-        columns = {key for run in self.runs if run.looked_up for key in run.looked_up if key.startswith("lookup_")}
-        return tuple(
-            sorted(column for column in columns if any(run.lookup_value(column) is not None for run in self.runs))
-        )
+        """The `lookup_<metric>` columns that any lookup has, in the order of METRICS."""
+        columns = [metric for metric in METRICS if metric.startswith("lookup_")]
+        return tuple(column for column in columns if any(run.lookup_value(column) is not None for run in self.runs))
 
     @cached_property
     def lookup(self) -> str | None:
@@ -160,14 +165,31 @@ class Results:
 
         None where nothing was looked up.
         """
+        return self._judging(self.lookups)
+
+    @cached_property
+    def truth(self) -> tuple[str, pd.Series] | None:
+        """The benchmark's column that cells are judged by, and its accuracies by canonical text of the cell."""
+        if self.benchmark is None:
+            return None
+        table = self.benchmark.set_index("genotype").dropna(axis=1, how="all")
+        column = self._judging(tuple(str(name) for name in table.columns if str(name).startswith("lookup_")))
+        return None if column is None else (column, table[column].dropna())
+
+    def _judging(self, columns: Sequence[str]) -> str | None:
         datasets = {record.get("search_dataset") for run in self.runs if (record := run.finished)}
         wanted = [f"lookup_{dataset}_test" for dataset in datasets] if len(datasets) == 1 else []
-        wanted += ["lookup_cifar10_test", *self.lookups]
-        return next((column for column in wanted if column in self.lookups), None)
+        return next((column for column in (*wanted, "lookup_cifar10_test", *columns) if column in columns), None)
 
 
 def collect(
-    sweep: Any, planned: Sequence[Record], trials: pd.DataFrame, epochs: pd.DataFrame, alphas: pd.DataFrame
+    sweep: Any,
+    planned: Sequence[Record],
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    alphas: pd.DataFrame,
+    ranks: pd.DataFrame | None = None,
+    benchmark: pd.DataFrame | None = None,
 ) -> Results:
     """Select a sweep's records from ledger frames by planned ids, and give each search the retrainings of its cell."""
     ids = {trial["id"] for trial in planned}
@@ -202,6 +224,8 @@ def collect(
         records=records,
         epochs=_select(epochs, finished),
         alphas=_select(alphas, finished),
+        ranks=pd.DataFrame(columns=RANKS) if ranks is None else _select(ranks, finished),
+        benchmark=benchmark,
     )
 
 

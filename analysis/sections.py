@@ -9,6 +9,8 @@ from analysis.cells import draw_cell
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
+from analysis.inherited import ranked
+from analysis.inherited_lines import draw_inherited
 from analysis.printed import METRICS
 from analysis.provenance import ran
 from analysis.results import Record, Results, Run, number
@@ -63,6 +65,7 @@ class Figures:
 
     points: Captioned | None
     scatters: tuple[Captioned, ...]
+    inherited: Captioned | None
     curves: Panels | None
     best_cells: tuple[CellView, ...]
     all_cells: tuple[CellView, ...]
@@ -95,6 +98,7 @@ def build(results: Results, sheet: Sheet) -> Figures:
     return Figures(
         points=_points(results, sheet),
         scatters=_scatters(results, sheet),
+        inherited=_inherited(results, sheet),
         curves=_curves(results, sheet),
         best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
@@ -189,7 +193,7 @@ def _total_seconds(results: Results) -> float | None:
     return sum(known) if known else None
 
 
-def _ran_both(results: Results) -> str:
+def ran_both(results: Results) -> str:
     text = f"Search: {ran(results.stage('search'), 'search')}."
     if results.retrains_planned:
         text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
@@ -203,7 +207,7 @@ def _points(results: Results, sheet: Sheet) -> Captioned | None:
         return None
     n = sum(judged(run) is not None for run in results.runs)
     caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band its 95% bootstrap interval."
-    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {_ran_both(results)}")
+    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {ran_both(results)}")
 
 
 def _curves(results: Results, sheet: Sheet) -> Panels | None:
@@ -222,7 +226,7 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
             "skip_connects are counted in the normal cell; the dashed line is two, which the paper's STC cells never "
             "exceed (Fig. 8)."
         )
-    return Panels("Learning curves", panels, " ".join([*sentences, _ran_both(results)]))
+    return Panels("Learning curves", panels, " ".join([*sentences, ran_both(results)]))
 
 
 def _not_drawn(results: Results) -> list[str]:
@@ -247,12 +251,25 @@ def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
         tau = "τ-b is undefined" if ranking.tau is None else f"τ-b = {fixed(ranking.tau)}"
         spread = f" (95% {interval(ranking.interval)})" if ranking.interval else ""
         caption = (
-            f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {_ran_both(results)}"
+            f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {ran_both(results)}"
         )
         found.append(
             Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption)
         )
     return tuple(found)
+
+
+def _inherited(results: Results, sheet: Sheet) -> Captioned | None:
+    drawing = draw_inherited(results, "inherited", sheet)
+    if drawing is None:
+        return None
+    searches = {found.run.trial_id for found in ranked(results)}
+    return Captioned(
+        drawing,
+        "Kendall's τ-b of inherited with true accuracy, over the epochs",
+        f"Thin lines are searches (n = {len(searches)}), thick ones a setting's mean; an upright band is the 95% "
+        f"bootstrap interval of that mean over its searches. {ran_both(results)}",
+    )
 
 
 def _cell_view(results: Results, run: Run, drawn: Mapping[Genotype, Kinds]) -> CellView:
