@@ -13,9 +13,13 @@ FEW_SEEDS = 8
 
 
 def outcome(results: Results) -> tuple[str, Callable[[Run], float | None]]:
-    """What settings are judged by: test accuracy after retraining, or search accuracy where none is retrained."""
+    """What settings are judged by: test accuracy after retraining, else in a benchmark table, else search accuracy."""
     if results.retrains_planned:
         return "test accuracy after retraining", lambda run: run.test_accuracy
+    if (lookup := results.lookup) is not None:
+        return f"accuracy in the benchmark ({METRICS[lookup].removesuffix(', %')})", lambda run: run.lookup_value(
+            lookup
+        )
     return "search accuracy", lambda run: run.search_accuracy
 
 
@@ -31,6 +35,12 @@ def ablation(results: Results, ran: str) -> Table:
             ("Test accuracy, %", True, lambda record: mean_std(record["test"])),
             ("95% interval", True, lambda record: interval(record["test"].interval)),
         ]
+    for lookup in results.lookups:
+        name = METRICS.get(lookup, lookup)
+        columns.append((name, True, lambda record, key=lookup: mean_std(record[key])))
+        if lookup == results.lookup:
+            title = f"95% interval ({name.removesuffix(', %')})"
+            columns.append((title, True, lambda record, key=lookup: interval(record[key].interval)))
     paper = _paper_columns(results)
     for metric, title in paper:
         columns.append((title, True, lambda record, key=metric: published_value(record["paper"].get(key))))
@@ -40,8 +50,6 @@ def ablation(results: Results, ran: str) -> Table:
     ]
     if not results.retrains_planned:
         columns.append(("95% interval (derived)", True, lambda record: interval(record["derived"].interval)))
-    for lookup in results.lookups:
-        columns.append((METRICS.get(lookup, lookup), True, lambda record, key=lookup: mean_std(record[key])))
     columns += [
         ("Params, M", True, lambda record: millions(record["params"].mean)),
         ("Search cost", True, lambda record: duration(record["seconds"].mean)),
@@ -77,14 +85,14 @@ def _ablation_record(results: Results, setting: str) -> dict[str, Any]:
         "test": summarize(run.test_accuracy for run in runs),
         "valid": summarize(run.search_value("valid_accuracy") for run in runs),
         "derived": summarize(run.search_value("derived_accuracy") for run in runs),
-        **{lookup: summarize(run.search_value(lookup) for run in runs) for lookup in results.lookups},
+        **{lookup: summarize(run.lookup_value(lookup) for run in runs) for lookup in results.lookups},
         "params": params if params.n else summarize(run.search_value("params") for run in runs),
         "seconds": summarize(run.search_value("device_seconds") for run in runs),
         "memory": max(peaks) if peaks else None,
         "distinct": len(set(cells)),
         "paper": paper,
         "paper_row": row.name if row else None,
-        "gaps": _gaps(runs),
+        "gaps": _gaps(results, runs),
         "retrains": max((len(run.retrains) for run in runs), default=0),
     }
 
@@ -94,15 +102,19 @@ def _seeds(record: dict[str, Any]) -> str:
     return f"{record['n']} ({missing} missing)" if missing else str(record["n"])
 
 
-def _gaps(runs: tuple[Run, ...]) -> str:
+def _gaps(results: Results, runs: tuple[Run, ...]) -> str:
     """What a setting lacks, in words; empty where nothing is missing."""
     amounts = {
         ("search", "failed"): sum(run.state == "failed" for run in runs),
         ("search", "missing"): sum(run.state == "missing" for run in runs),
         ("retraining", "failed"): sum(run.failed_retrains for run in runs),
         ("retraining", "missing"): sum(run.missing_retrains for run in runs),
+        ("lookup", "failed"): sum(run.lookup_state == "failed" for run in runs),
+        ("lookup", "missing"): sum(
+            results.lookups_planned and run.state != "failed" and run.lookup_state == "missing" for run in runs
+        ),
     }
-    plural = {"search": "searches", "retraining": "retrainings"}
+    plural = {"search": "searches", "retraining": "retrainings", "lookup": "lookups"}
     return ", ".join(
         f"{amount} {what if amount == 1 else plural[what]} {state}"
         for (what, state), amount in amounts.items()
@@ -168,6 +180,12 @@ def _ablation_notes(results: Results, records: list[dict[str, Any]]) -> tuple[st
         notes.append(f"The test accuracy of a search is the mean over up to {retrains} retrainings of its cell.")
     if any(record["distinct"] < record["searches"] for record in records):
         notes.append("Seeds that found the same cell share its retraining, so their accuracies are not independent.")
+    if results.lookups:
+        tables = sorted({str(record["data"]) for record in results.stage("lookup")})
+        notes.append(
+            f"Benchmark accuracies are looked up ({', '.join(tables)}): what others reached by training the cell, the "
+            "mean over their runs. Nothing was trained for them here."
+        )
     gaps = [f"{record['setting']} ({record['gaps']})" for record in records if record["gaps"]]
     if gaps:
         notes.append(f"Not there: {'; '.join(gaps)}.")

@@ -1,4 +1,4 @@
-"""Whether one accuracy ranks cells as another does: Kendall's tau-b with a bootstrap interval, and Spearman's rho.
+"""Whether one accuracy ranks cells as another does: Kendall's tau-b, Spearman's rho, the best, bootstrap intervals.
 
 Direction: positive means that what looked better in the search was better after retraining.
 """
@@ -120,3 +120,85 @@ def _cautions(x: np.ndarray, y: np.ndarray, interval: Interval | None) -> tuple[
     if interval is not None and interval.low <= 0 <= interval.high:
         found.append("The interval includes 0: these runs show no ranking in either direction.")
     return tuple(found)
+
+
+TOP_SHARE = 0.1
+"""The share of the cells that the overlap of the best compares."""
+CELL_RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic of n cells and its 95% percentile interval over resampled cells; None where it is undefined."""
+
+    value: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an accuracy that is cheap to measure ranks n cells whose true accuracy is known.
+
+    `overlap` is the share of the best tenth by one among the best tenth by the other (by chance a tenth); `regret` the
+    percentage points between the truly best of the n and the one that looked best. Ties count as their mean.
+    """
+
+    n: int
+    tau: Estimate
+    spearman: Estimate
+    overlap: Estimate
+    regret: Estimate
+
+
+def agreement(pairs: Iterable[tuple[float, float]]) -> Agreement:
+    """Of (measured, true) accuracies of cells; intervals from five cells on, by resampling cells."""
+    return _agreement(tuple(pairs))
+
+
+@lru_cache(maxsize=4096)
+def _agreement(pairs: tuple[tuple[float, float], ...]) -> Agreement:
+    """Tables and figures ask for the same ones."""
+    n = len(pairs)
+    x, y = np.array(pairs, dtype=float).reshape(n, 2).T
+    found = {name: row[0] for name, row in _agreements(x, y, np.arange(n)[None]).items()} if n > 1 else {}
+    resampled: dict[str, np.ndarray] = {}
+    if n >= FEW:
+        resampled = _agreements(x, y, np.random.default_rng(0).integers(0, n, size=(CELL_RESAMPLES, n)))
+
+    def estimate(name: str) -> Estimate:
+        value = float(found.get(name, math.nan))
+        draws = resampled.get(name, np.array([]))
+        draws = draws[~np.isnan(draws)]
+        known = 2 * len(draws) > CELL_RESAMPLES
+        return Estimate(None if math.isnan(value) else value, percentile_interval(draws) if known else None)
+
+    return Agreement(n, *(estimate(name) for name in ("tau", "spearman", "overlap", "regret")))
+
+
+def _agreements(x: np.ndarray, y: np.ndarray, picks: np.ndarray) -> dict[str, np.ndarray]:
+    """Each statistic (R,) of the cells that each row of `picks` (R, n) drew; nan where one is undefined."""
+    n = len(x)
+    counts = np.stack([np.bincount(row, minlength=n) for row in picks]).astype(float)
+    both, untied_x, untied_y = _forms(x, y, counts)
+    drawn_x, drawn_y = x[picks], y[picks]
+    ranks_x, ranks_y = (rankdata(drawn, axis=1) - (n + 1) / 2 for drawn in (drawn_x, drawn_y))
+    spread = (ranks_x**2).sum(axis=1) * (ranks_y**2).sum(axis=1)
+    k = max(1, round(TOP_SHARE * n))
+    best = drawn_x == drawn_x.max(axis=1, keepdims=True)
+    return {
+        "tau": _ratio(both, np.sqrt(untied_x * untied_y)),
+        "spearman": _ratio((ranks_x * ranks_y).sum(axis=1), np.sqrt(spread)),
+        "overlap": (_among_best(drawn_x, k) * _among_best(drawn_y, k)).sum(axis=1) / k,
+        "regret": drawn_y.max(axis=1) - (drawn_y * best).sum(axis=1) / best.sum(axis=1),
+    }
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(len(above), math.nan), where=below > 0)
+
+
+def _among_best(values: np.ndarray, k: int) -> np.ndarray:
+    """1 for each of the k largest values of a row (R, n); those tied for the last places share them equally."""
+    last = np.partition(values, -k, axis=1)[:, -k, None]
+    above, tied = values > last, values == last
+    return above + tied * ((k - above.sum(axis=1)) / tied.sum(axis=1))[:, None]

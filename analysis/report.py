@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import ablation, formats, sections, tables
+from analysis import ablation, formats, inherited, sections, tables
 from analysis.formats import Table
 from analysis.provenance import facts, ran, scale, versions
 from analysis.results import Record, Results, collect
@@ -33,16 +33,19 @@ def write_report(
     alphas: pd.DataFrame,
     out: Path,
     *,
+    ranks: pd.DataFrame | None = None,
+    benchmark: pd.DataFrame | None = None,
     command: str | None = None,
     made_at: datetime.datetime | None = None,
 ) -> dict[str, Path]:
     """Write `index.html` and the tables into `out`; returns the written paths by file name.
 
     `sweep` has `name`, `title`, `paper` and `retrain`; `planned` is the `trials` list of `plan --json`; the frames
-    hold a whole ledger, of which the planned trials are taken. `command` is the command line that runs this sweep.
+    hold a whole ledger, of which the planned trials are taken; `ranks` are its cells ranked by inherited weights,
+    `benchmark` the table that knows their true accuracies. `command` is the command line that runs this sweep.
     Equal arguments give equal bytes. Raises InputError where a record's genotype cannot be read.
     """
-    results = collect(sweep, planned, trials, epochs, alphas)
+    results = collect(sweep, planned, trials, epochs, alphas, ranks, benchmark)
     made_at = made_at or datetime.datetime.now(datetime.UTC)
     beside = _tables(results)
     files = {"index.html": _page(results, beside, command or _command(results), made_at)}
@@ -74,6 +77,8 @@ def _tables(results: Results) -> dict[str, Table]:
         ablation.ablation(results, _ran(results)),
         tables.paired(results),
         tables.ranking_table(results),
+        inherited.by_setting(results),
+        inherited.by_search(results),
         search_cost(results),
         tables.cost(results),
         tables.runs(results),
@@ -101,6 +106,7 @@ def _page(results: Results, beside: dict[str, Table], command: str, made_at: dat
     )
     return environment.get_template("report.html.j2").render(
         results=results,
+        outcome=ablation.outcome(results)[0],
         title=results.title or results.name,
         status=status_line(results),
         state="good" if results.complete else "part" if results.counts["missing"] else "bad",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.printed import PublishedTable
+from analysis.printed import METRICS, PublishedTable
 from analysis.published import published
 from analysis.statistics import finite
 from stcnas_core.errors import InputError
@@ -19,9 +19,12 @@ Record = Mapping[str, Any]
 """A ledger row with None where the value is missing."""
 
 
+RANKS = ["trial_id", "epoch", "genotype", "accuracy"]
+
+
 @dataclass(frozen=True)
 class Run:
-    """One planned search (a seed of a setting) and the retrainings of the cell that it found.
+    """One planned search (a seed of a setting), and the retrainings and the lookup of the cell that it found.
 
     `state` is the search's: finished, failed or missing; `record` is None where it is missing.
     """
@@ -35,6 +38,8 @@ class Run:
     """Finished retrainings of this cell, by retrain seed; settings that found the same cell share them."""
     missing_retrains: int
     failed_retrains: int
+    looked_up: Record | None = None
+    """The record of this cell's lookup in a benchmark table, finished or failed."""
 
     @property
     def finished(self) -> Record | None:
@@ -56,6 +61,15 @@ class Run:
         """Mean over this cell's retrainings of a number of their records."""
         values = finite(number(record.get(column)) for record in self.retrains)
         return math.fsum(values) / len(values) if values else None
+
+    def lookup_value(self, column: str) -> float | None:
+        """An accuracy of this cell that a benchmark table holds, in percent."""
+        return None if self.looked_up is None else number(self.looked_up.get(column))
+
+    @property
+    def lookup_state(self) -> str:
+        """The state of this cell's lookup, missing where none was planned as well."""
+        return state_of(self.looked_up)
 
     @property
     def test_accuracy(self) -> float | None:
@@ -84,11 +98,20 @@ class Results:
     """By trial id, the planned ones alone."""
     epochs: pd.DataFrame
     alphas: pd.DataFrame
+    ranks: pd.DataFrame
+    """Accuracies of drawn cells with inherited weights, by trial and epoch; of finished searches."""
+    benchmark: pd.DataFrame | None
+    """The benchmark table that cells are looked up in, a row per cell; None where the ledger has none."""
 
     @cached_property
     def counts(self) -> Counter[str]:
         """Planned trials by state: finished, failed, missing."""
         return Counter(state_of(self.records.get(trial["id"])) for trial in self.planned)
+
+    @cached_property
+    def lookups_planned(self) -> bool:
+        """Whether cells are looked up in a benchmark table."""
+        return any(trial["stage"] == "lookup" for trial in self.planned)
 
     @property
     def complete(self) -> bool:
@@ -118,46 +141,75 @@ class Results:
         return [record for id_ in ids if state_of(record := self.records.get(id_)) == "finished" and record is not None]
 
     def best(self, setting: str) -> Run | None:
-        """The run to show for a setting: highest test, else search accuracy; the lowest seed of ties."""
+        """The run to show for a setting: the one of the highest worth; the lowest seed of ties."""
         found = [run for run in self.of(setting) if run.finished is not None]
         if not found:
             return None
-        low = -math.inf
+        return max(found, key=lambda run: (*self.worth(run), -run.seed))
 
-        def key(run: Run) -> tuple[float, float, int]:
-            test, search = run.test_accuracy, run.search_accuracy
-            return (low if test is None else test, low if search is None else search, -run.seed)
-
-        return max(found, key=key)
+    def worth(self, run: Run) -> tuple[float, float, float]:
+        """What runs are ordered by: test accuracy after retraining, else in the benchmark, else accuracy in search."""
+        looked_up = None if self.lookup is None else run.lookup_value(self.lookup)
+        values = (run.test_accuracy, looked_up, run.search_accuracy)
+        return tuple(-math.inf if value is None else value for value in values)  # type: ignore[return-value]
 
     @cached_property
     def lookups(self) -> tuple[str, ...]:
-        """The `lookup_<metric>` columns that any search record has, sorted."""
-        columns = {key for run in self.runs if run.finished for key in run.finished if key.startswith("lookup_")}
-        return tuple(
-            sorted(column for column in columns if any(run.search_value(column) is not None for run in self.runs))
-        )
+        """The `lookup_<metric>` columns that any lookup has, in the order of METRICS."""
+        columns = [metric for metric in METRICS if metric.startswith("lookup_")]
+        return tuple(column for column in columns if any(run.lookup_value(column) is not None for run in self.runs))
+
+    @cached_property
+    def lookup(self) -> str | None:
+        """The column of the accuracy that cells are judged by: the test accuracy on the searches' data, else the first.
+
+        None where nothing was looked up.
+        """
+        return self._judging(self.lookups)
+
+    @cached_property
+    def truth(self) -> tuple[str, pd.Series] | None:
+        """The benchmark's column that cells are judged by, and its accuracies by canonical text of the cell."""
+        if self.benchmark is None:
+            return None
+        table = self.benchmark.set_index("genotype").dropna(axis=1, how="all")
+        column = self._judging(tuple(str(name) for name in table.columns if str(name).startswith("lookup_")))
+        return None if column is None else (column, table[column].dropna())
+
+    def _judging(self, columns: Sequence[str]) -> str | None:
+        datasets = {record.get("search_dataset") for run in self.runs if (record := run.finished)}
+        wanted = [f"lookup_{dataset}_test" for dataset in datasets] if len(datasets) == 1 else []
+        return next((column for column in (*wanted, "lookup_cifar10_test", *columns) if column in columns), None)
 
 
 def collect(
-    sweep: Any, planned: Sequence[Record], trials: pd.DataFrame, epochs: pd.DataFrame, alphas: pd.DataFrame
+    sweep: Any,
+    planned: Sequence[Record],
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    alphas: pd.DataFrame,
+    ranks: pd.DataFrame | None = None,
+    benchmark: pd.DataFrame | None = None,
 ) -> Results:
     """Select a sweep's records from ledger frames by planned ids, and give each search the retrainings of its cell."""
     ids = {trial["id"] for trial in planned}
     records = {record["trial_id"]: record for record in _records(trials[trials["trial_id"].isin(ids)])}
     by_genotype: dict[Genotype, list[Record]] = {}
+    looked_up: dict[Genotype, Record] = {}
     retrain_seeds: set[Any] = set()
     for trial in planned:
+        record = records.get(trial["id"])
+        if trial["stage"] == "lookup" and record is not None:
+            looked_up[genotype_of(record)] = record
         if trial["stage"] != "retrain":
             continue
         retrain_seeds.add(trial.get("retrain_seed"))
-        record = records.get(trial["id"])
         # A retraining that failed early may have no genotype of its own; its search's is the same.
         known = record if record is None or record.get("genotype") else records.get(trial.get("parent"))
         if record is not None and known is not None and known.get("genotype"):
             by_genotype.setdefault(genotype_of(known), []).append(record)
     searches = [trial for trial in planned if trial["stage"] == "search"]
-    runs = [_run(trial, records.get(trial["id"]), by_genotype, len(retrain_seeds)) for trial in searches]
+    runs = [_run(trial, records.get(trial["id"]), by_genotype, looked_up, len(retrain_seeds)) for trial in searches]
     settings = tuple(dict.fromkeys(trial["setting"] for trial in searches))
     position = {setting: index for index, setting in enumerate(settings)}
     finished = {id_ for id_, record in records.items() if state_of(record) == "finished"}
@@ -172,6 +224,8 @@ def collect(
         records=records,
         epochs=_select(epochs, finished),
         alphas=_select(alphas, finished),
+        ranks=pd.DataFrame(columns=RANKS) if ranks is None else _select(ranks, finished),
+        benchmark=benchmark,
     )
 
 
@@ -196,11 +250,19 @@ def genotype_of(record: Record) -> Genotype:
         raise InputError(f"trial {record['trial_id']} in the ledger: its genotype cannot be read: {error}") from None
 
 
-def _run(trial: Record, record: Record | None, by_genotype: Mapping[Genotype, list[Record]], expected: int) -> Run:
+def _run(
+    trial: Record,
+    record: Record | None,
+    by_genotype: Mapping[Genotype, list[Record]],
+    looked_up: Mapping[Genotype, Record],
+    expected: int,
+) -> Run:
     state = state_of(record)
     retrains: list[Record] = []
     failed = 0
+    found = None
     if state == "finished" and record is not None:
+        found = looked_up.get(genotype_of(record))
         tried = by_genotype.get(genotype_of(record), [])
         retrains = [row for row in tried if state_of(row) == "finished"]
         failed = len(tried) - len(retrains)
@@ -213,6 +275,7 @@ def _run(trial: Record, record: Record | None, by_genotype: Mapping[Genotype, li
         retrains=tuple(sorted(retrains, key=lambda row: (number(row.get("retrain_seed")) or 0, row["trial_id"]))),
         missing_retrains=max(0, expected - len(retrains) - failed),
         failed_retrains=failed,
+        looked_up=found,
     )
 
 

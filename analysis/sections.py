@@ -1,6 +1,5 @@
 """The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,9 @@ from analysis.cells import draw_cell
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
+from analysis.inherited import ranked
+from analysis.inherited_lines import draw_inherited
+from analysis.printed import METRICS
 from analysis.provenance import ran
 from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
@@ -63,6 +65,7 @@ class Figures:
 
     points: Captioned | None
     scatters: tuple[Captioned, ...]
+    inherited: Captioned | None
     curves: Panels | None
     best_cells: tuple[CellView, ...]
     all_cells: tuple[CellView, ...]
@@ -95,6 +98,7 @@ def build(results: Results, sheet: Sheet) -> Figures:
     return Figures(
         points=_points(results, sheet),
         scatters=_scatters(results, sheet),
+        inherited=_inherited(results, sheet),
         curves=_curves(results, sheet),
         best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
@@ -112,11 +116,7 @@ def _best(results: Results) -> tuple[list[Run], str]:
     if len(found) <= MOST_SHOWN:
         return found, ""
 
-    def worth(run: Run) -> tuple[float, float]:
-        test, search = run.test_accuracy, run.search_accuracy
-        return (-math.inf if test is None else test, -math.inf if search is None else search)
-
-    shown = {run.trial_id for run in sorted(found, key=worth, reverse=True)[:MOST_SHOWN]}
+    shown = {run.trial_id for run in sorted(found, key=results.worth, reverse=True)[:MOST_SHOWN]}
     return [run for run in found if run.trial_id in shown], (
         f"Drawn are the {MOST_SHOWN} settings of {len(found)} whose best run is the best, here and under the "
         "architecture parameters; the others are in runs.csv. "
@@ -173,12 +173,12 @@ def _last_line(error: str | None) -> str:
 
 def _trial_name(trial: Record) -> str:
     name = f"{trial['setting']}, seed {trial['seed']}"
-    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, search"
+    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, {trial['stage']}"
 
 
 def _stage_counts(results: Results) -> str:
     parts = []
-    for stage, word in (("search", "searches"), ("retrain", "retrainings")):
+    for stage, word in (("search", "searches"), ("retrain", "retrainings"), ("lookup", "lookups")):
         planned = sum(trial["stage"] == stage for trial in results.planned)
         if planned:
             parts.append(f"{len(results.stage(stage))} of {planned} {word}")
@@ -193,7 +193,7 @@ def _total_seconds(results: Results) -> float | None:
     return sum(known) if known else None
 
 
-def _ran_both(results: Results) -> str:
+def ran_both(results: Results) -> str:
     text = f"Search: {ran(results.stage('search'), 'search')}."
     if results.retrains_planned:
         text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
@@ -207,7 +207,7 @@ def _points(results: Results, sheet: Sheet) -> Captioned | None:
         return None
     n = sum(judged(run) is not None for run in results.runs)
     caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band its 95% bootstrap interval."
-    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {_ran_both(results)}")
+    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {ran_both(results)}")
 
 
 def _curves(results: Results, sheet: Sheet) -> Panels | None:
@@ -226,7 +226,7 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
             "skip_connects are counted in the normal cell; the dashed line is two, which the paper's STC cells never "
             "exceed (Fig. 8)."
         )
-    return Panels("Learning curves", panels, " ".join([*sentences, _ran_both(results)]))
+    return Panels("Learning curves", panels, " ".join([*sentences, ran_both(results)]))
 
 
 def _not_drawn(results: Results) -> list[str]:
@@ -251,7 +251,7 @@ def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
         tau = "τ-b is undefined" if ranking.tau is None else f"τ-b = {fixed(ranking.tau)}"
         spread = f" (95% {interval(ranking.interval)})" if ranking.interval else ""
         caption = (
-            f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {_ran_both(results)}"
+            f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {ran_both(results)}"
         )
         found.append(
             Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption)
@@ -259,11 +259,24 @@ def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
     return tuple(found)
 
 
+def _inherited(results: Results, sheet: Sheet) -> Captioned | None:
+    drawing = draw_inherited(results, "inherited", sheet)
+    if drawing is None:
+        return None
+    searches = {found.run.trial_id for found in ranked(results)}
+    return Captioned(
+        drawing,
+        "Kendall's τ-b of inherited with true accuracy, over the epochs",
+        f"Thin lines are searches (n = {len(searches)}), thick ones a setting's mean; an upright band is the 95% "
+        f"bootstrap interval of that mean over its searches. {ran_both(results)}",
+    )
+
+
 def _cell_view(results: Results, run: Run, drawn: Mapping[Genotype, Kinds]) -> CellView:
     genotype = _genotype(run)
     same = [other.seed for other in results.of(run.setting) if other is not run and other.genotype == genotype]
     also = f"; also found by seed{'s' if len(same) > 1 else ''} {', '.join(map(str, same))}" if same else ""
-    detail = f"seed {run.seed}{also}; {_accuracies(run)}"
+    detail = f"seed {run.seed}{also}; {_accuracies(results, run)}"
     return CellView(run.setting, detail, drawn[genotype], genotype.canonical_text())
 
 
@@ -272,9 +285,11 @@ def _genotype(run: Run) -> Genotype:
     return run.genotype
 
 
-def _accuracies(run: Run) -> str:
+def _accuracies(results: Results, run: Run) -> str:
     parts = [f"search {fixed(run.search_accuracy)}%"] if run.search_accuracy is not None else []
     parts += [f"test {fixed(run.test_accuracy)}%"] if run.test_accuracy is not None else []
+    known = None if results.lookup is None else run.lookup_value(results.lookup)
+    parts += [f"{METRICS[results.lookup or ''].removesuffix(', %')} {fixed(known)}%"] if known is not None else []
     return ", ".join(parts) or "no accuracy"
 
 
@@ -295,7 +310,7 @@ def _distinct_cells(results: Results, drawn: Mapping[Genotype, Kinds]) -> tuple[
             finders.setdefault(_genotype(run), []).append(run)
     views = []
     for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY], start=1):
-        who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(run)})" for run in found)
+        who = "; ".join(f"{run.setting}, seed {run.seed} ({_accuracies(results, run)})" for run in found)
         views.append(CellView(f"Cell {index}", who, drawn[genotype], genotype.canonical_text()))
     return tuple(views), max(0, len(finders) - GALLERY)
 

@@ -214,7 +214,8 @@ def literature(table: PublishedTable) -> Table:
 
 def runs(results: Results) -> Table:
     """One row a planned search: seed, state, accuracies, cell."""
-    columns = ("Setting", "Seed", "State", "Search: valid, %", "Search: derived, %", "Test, %", "Params, M", "Trial")
+    numeric = ["Search: valid, %", "Search: derived, %", "Test, %", *map(METRICS.__getitem__, results.lookups)]
+    columns = ("Setting", "Seed", "State", *numeric, "Params, M", "Trial")
     rows, records = [], []
     for run in results.runs:
         valid, derived = run.search_value("valid_accuracy"), run.search_value("derived_accuracy")
@@ -227,6 +228,7 @@ def runs(results: Results) -> Table:
                 fixed(valid),
                 fixed(derived),
                 fixed(run.test_accuracy),
+                *(fixed(run.lookup_value(lookup)) for lookup in results.lookups),
                 millions(params),
                 run.trial_id,
             )
@@ -239,6 +241,7 @@ def runs(results: Results) -> Table:
                 "valid_accuracy": valid,
                 "derived_accuracy": derived,
                 "test_accuracy": run.test_accuracy,
+                **{lookup: run.lookup_value(lookup) for lookup in results.lookups},
                 "retrainings": len(run.retrains),
                 "params": params,
                 "trial_id": run.trial_id,
@@ -250,6 +253,6 @@ def runs(results: Results) -> Table:
         "Every planned search.",
         columns,
         tuple(rows),
-        frozenset({"Seed", "Search: valid, %", "Search: derived, %", "Test, %", "Params, M"}),
+        frozenset({"Seed", *numeric, "Params, M"}),
         tuple(records),
     )

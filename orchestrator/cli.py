@@ -166,6 +166,7 @@ def report(
     """Write the report of a sweep, also of a half-done one: HTML, and tables as CSV, Markdown and LaTeX."""
     overview = _examine(sweep, storage, profile, overrides, reading=True)
     from analysis.report import write_report
+    from orchestrator.lookups import benchmark_id
     from orchestrator.session import command_line
     from orchestrator.storage import LocalStorage
 
@@ -179,6 +180,8 @@ def report(
         ledger.epochs(),
         ledger.alphas(),
         folder,
+        ranks=ledger.ranks(),
+        benchmark=ledger.benchmark(benchmark_id(overview.plan)),
         command=command_line("run", sweep, storage, profile, overrides or ()),
     )
     if as_json:

@@ -1,10 +1,10 @@
 """`stcnas collect`: many small files of finished trials become few large ones, while sweeps run.
 
 Each batch of trials is written into `<table>/collected/`, read back, and only then its own files are deleted; so at
-every instant each row is in a file, for a moment in two, which the ledger's readers count once. Alphas and epochs go
-before the trials, so that a trial whose record is collected has all of its rows collected. Failed trials stay in their
-own files, since they can be taken back. A collected file that is small, or shares a trial with another after a killed
-`collect`, goes into a new one.
+every instant each row is in a file, for a moment in two, which the ledger's readers count once. The trials go last, so
+that a trial whose record is collected has all of its rows collected. Failed trials stay in their own files, since they
+can be taken back. A collected file that is small, or shares a trial with another after a killed `collect`, goes into a
+new one.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ def collect(ledger: Ledger) -> list[Collected]:
 
     Raises DamagedError, and changes nothing more, where a file that it meets is not whole.
     """
-    return [_collect(ledger, table) for table in ("alphas", "epochs", "trials")]
+    return [_collect(ledger, table) for table in ("alphas", "ranks", "epochs", "trials")]
 
 
 def _collect(ledger: Ledger, table: str) -> Collected:

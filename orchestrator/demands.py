@@ -25,7 +25,7 @@ class Demands:
 
     def check(self) -> None:
         """Raise InputError where no node could ever run some trial that is left."""
-        stages: set[Stage] = {trial.stage for trial in self.run.reporter.tracker.left.values()}
+        stages: set[Stage] = {trial.stage for trial in self._computed()}
         check_demands(
             {stage: self._demand(stage, self.run.gpus(stage, self.available)) for stage in stages}, self.nodes
         )
@@ -36,7 +36,7 @@ class Demands:
             return {}
         resources = self.run.plan.sweep.resources
         found: dict[str, tuple[Shape, int]] = {}
-        for trial in self.run.reporter.tracker.left.values():
+        for trial in self._computed():
             asked = getattr(resources, trial.stage)
             if asked.gpus == "auto" and asked.most_per_gpu > 1:
                 shape = self._shape(trial)
@@ -53,8 +53,12 @@ class Demands:
 
     def slots(self) -> int:
         """How many of the trials that are left fit on the nodes at once, at most."""
-        kinds = {(trial.stage, trial.setting): trial for trial in self.run.reporter.tracker.left.values()}
+        kinds = {(trial.stage, trial.setting): trial for trial in self._computed()}
         return max((self.of(trial).slots(self.nodes) for trial in kinds.values()), default=1)
+
+    def _computed(self) -> list[Trial]:
+        """The trials that are left, without lookups, which take no device."""
+        return [trial for trial in self.run.reporter.tracker.left.values() if trial.stage != "lookup"]
 
     def _demand(self, stage: Stage, gpus: float) -> Demand:
         cpus = getattr(self.run.plan.sweep.resources, stage).cpus

@@ -9,7 +9,7 @@ from orchestrator import preflight
 from orchestrator.environment import variables
 from orchestrator.identity import Stage
 from orchestrator.nodes import Check, Images, check_cluster, comparable, images_of
-from orchestrator.plan import make_plan
+from orchestrator.plan import fingerprint_of, make_plan
 from orchestrator.preflight import Demand, Node, check_demands, gpus_of
 from orchestrator.spec import Sweep
 from orchestrator.storage import LocalStorage, Storage
@@ -73,14 +73,12 @@ def _versions() -> Check:
 
 
 def _images(sweep: Sweep) -> tuple[list[Images], list[Check]]:
-    """The data sets of a sweep, and whether they are here."""
-    from stcnas_core.datasets import fingerprint
-
+    """The data sets of a sweep, and whether they and its benchmark table are here."""
     findings: dict[str, Check] = {}
 
     def known(dataset: str, path: str | None) -> str:
         try:
-            found = fingerprint(dataset, path)
+            found = fingerprint_of(dataset, path)
         except InputError as error:
             findings[dataset] = Check("data", HERE, False, str(error))
             return f"{dataset}@missing"

@@ -1,5 +1,6 @@
 """What can be known to be impossible before any device is taken; checked by hand where a message can say why."""
 
+from orchestrator.benchmark import BENCHMARK
 from orchestrator.spec import ANY_GENOTYPE, Sweep
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
@@ -39,6 +40,15 @@ def check_retraining(sweep: Sweep, space: str) -> None:
     except InputError as error:
         field = str(error).partition(":")[0]
         raise InputError(f"{sweep.where('retrain', field)}: retrain.{error}") from None
+
+
+def check_lookup(sweep: Sweep, setting: str, space: str) -> None:
+    """Raises InputError, with its place in the file, where cells of `space` are in no benchmark table."""
+    if sweep.lookup is not None and space != BENCHMARK:
+        raise InputError(
+            f"{sweep.where('lookup')}: setting {setting!r} searches the {space} space, and the table has cells of "
+            f"{BENCHMARK}; set search.space: {BENCHMARK}, or look nothing up"
+        )
 
 
 def _check_side(config: SearchConfig | RetrainConfig) -> None:

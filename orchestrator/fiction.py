@@ -29,6 +29,15 @@ def make_up(job: Job) -> Script:
     return Script(epochs, {}, job.config.genotype, dice.randrange(1_000_000, 4_000_000), 500_000_000)
 
 
+def make_up_ranks(config: SearchConfig, epoch: int) -> list[dict[str, Any]]:
+    """Cells, the same after every epoch, and their accuracies."""
+    dice, later = random.Random(f"{config.seed} ranking"), random.Random(f"{config.seed} {epoch}")
+    cells: dict[Genotype, None] = {}
+    while len(cells) < config.rank_cells:
+        cells.setdefault(_cell(TOPOLOGIES[config.space], dice))
+    return [{"genotype": cell.canonical_text(), "accuracy": later.uniform(10, 90)} for cell in cells]
+
+
 def _search_epoch(config: SearchConfig, epoch: int, cell: Genotype, dice: random.Random) -> dict[str, Any]:
     done = progress(epoch, config.epochs)
     accuracy = _accuracy(epoch, config.epochs, dice)

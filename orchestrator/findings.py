@@ -53,13 +53,12 @@ def plans(
     findings: Findings, sweeps: Iterable[Path], *, profile: str | None, overrides: Sequence[str]
 ) -> dict[str, set[str]]:
     """The ids that each sweep plans, by its name; where the images are not, records say which they were."""
-    from orchestrator.plan import make_plan
+    from orchestrator.plan import fingerprint_of, make_plan
     from orchestrator.spec import load_sweep
-    from stcnas_core.datasets import fingerprint
 
     def known(dataset: str, path: str | None) -> str:
         try:
-            return fingerprint(dataset, path)
+            return fingerprint_of(dataset, path)
         except InputError:
             seen = {record.data for record in findings.records.values() if record.data.startswith(f"{dataset}@")}
             if len(seen) != 1:

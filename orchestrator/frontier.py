@@ -1,4 +1,4 @@
-"""Which trials can start: a search at once, its retrainings as soon as its cell is known; no barrier between them."""
+"""Which trials can start: a search at once, what is done with its cell as soon as that is known; no barrier between."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -26,7 +26,10 @@ class Frontier:
         self.plan = plan
         self.recorded, self.claims = recorded, claims
         known = [trial for trial in plan.trials(genotypes) if trial.config is not None]
-        self.ready = deque(trial for trial in known if states.get(trial.id, "missing") == "missing")
+        missing = [trial for trial in known if states.get(trial.id, "missing") == "missing"]
+        self.ready = deque(trial for trial in missing if trial.stage != "lookup")
+        self.lookups = deque(trial for trial in missing if trial.stage == "lookup")
+        """Lookups that can be done, which the driver does itself."""
         self.seen = {trial.id for trial in known}
         self.searches = {trial.id: trial for trial in plan.searches}
         self.running: set[str] = set()
@@ -36,7 +39,7 @@ class Frontier:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to start, now or later."""
-        return not self.ready and not self.running
+        return not self.ready and not self.running and not self.lookups
 
     def take(self) -> Trial | None:
         """The next trial to start; None where what is left waits, for running ones or for other drivers."""
@@ -47,6 +50,13 @@ class Frontier:
                 return trial
             self.ready.append(trial)
         return None
+
+    def take_lookup(self) -> Trial | None:
+        """The next lookup to be done; None where none is ready."""
+        if not self.lookups:
+            return None
+        self.running.add(self.lookups[0].id)
+        return self.lookups.popleft()
 
     def again(self, trial: Trial) -> None:
         """A trial that was taken could not run as it was given; it is the next to start."""
@@ -69,20 +79,21 @@ class Frontier:
         return freed
 
     def ended(self, trial_id: str, genotype: str | None) -> list[Trial]:
-        """Note that a trial has its record; returns the retrainings that this makes ready."""
+        """Note that a trial has its record; returns what this makes ready."""
         self.running.discard(trial_id)
         if self.claims is not None:
             self.claims.drop(trial_id)
         search = self.searches.get(trial_id)
         if search is None or genotype is None:
             return []
-        new = [trial for trial in self.plan.retrainings(search, genotype) if trial.id not in self.seen]
+        new = [trial for trial in self.plan.followers(search, genotype) if trial.id not in self.seen]
         self.seen.update(trial.id for trial in new)
         new = [trial for trial in new if not self.recorded(trial.id)]
         for trial in new:
             if (trial.setting, trial.stage) in self.held:
                 self.held[trial.setting, trial.stage].append(trial)
         new = [trial for trial in new if (trial.setting, trial.stage) not in self.held]
+        self.lookups.extend(trial for trial in new if trial.stage == "lookup")
         # Before the searches that wait: a search and its retrainings then end together, and a report has whole rows.
-        self.ready.extendleft(reversed(new))
+        self.ready.extendleft(trial for trial in reversed(new) if trial.stage != "lookup")
         return new

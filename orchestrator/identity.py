@@ -4,18 +4,37 @@ import hashlib
 import json
 import operator
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from orchestrator.benchmark import Metric
 from stcnas_core import ALGORITHM_VERSION
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 
-Stage = Literal["search", "retrain"]
+Stage = Literal["search", "retrain", "lookup"]
 
 
-def canonical_config(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> str:
+@dataclass(frozen=True)
+class LookupConfig:
+    """What is looked up of a cell in the benchmark table that is the trial's data."""
+
+    genotype: str
+    """Canonical text."""
+    columns: Mapping[Metric, str] = field(default_factory=dict)
+    """Columns of the table by metric, as far as the sweep names them."""
+
+    def effective(self) -> dict[str, Any]:
+        """The fields, all of which have an effect."""
+        return {"genotype": self.genotype, "columns": dict(self.columns)}
+
+
+Config = SearchConfig | RetrainConfig | LookupConfig
+
+
+def canonical_config(stage: Stage, config: Config, data: str) -> str:
     """The JSON text that `trial_id` hashes: stage, effective fields, data and algorithm version, keys sorted.
 
     Fields are written by their declared type, so that `lr=1` and `lr=1.0` are one search, and are the same text on
@@ -24,12 +43,12 @@ def canonical_config(stage: Stage, config: SearchConfig | RetrainConfig, data: s
     return _text(_content(stage, config, data), config)
 
 
-def trial_id(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> str:
+def trial_id(stage: Stage, config: Config, data: str) -> str:
     """The trial's id: the first 20 hexadecimal digits of the SHA-256 of `canonical_config`."""
     return digest(canonical_config(stage, config, data))
 
 
-def trial_ids(stage: Stage, config: SearchConfig | RetrainConfig, data: str, seeds: Iterable[int]) -> list[str]:
+def trial_ids(stage: Stage, config: Config, data: str, seeds: Iterable[int]) -> list[str]:
     """`trial_id` of a configuration with each of some seeds in its place, for sweeps of many."""
     content = _content(stage, config, data)
     content["config"]["seed"] = 0
@@ -38,7 +57,7 @@ def trial_ids(stage: Stage, config: SearchConfig | RetrainConfig, data: str, see
     return [digest(f'{before}"seed":{_plain("seed", seed, int)}{after}') for seed in seeds]
 
 
-def _content(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> dict[str, Any]:
+def _content(stage: Stage, config: Config, data: str) -> dict[str, Any]:
     kinds = _numeric(type(config))
     return {
         "algorithm_version": ALGORITHM_VERSION,
@@ -48,7 +67,7 @@ def _content(stage: Stage, config: SearchConfig | RetrainConfig, data: str) -> d
     }
 
 
-def _text(content: dict[str, Any], config: SearchConfig | RetrainConfig) -> str:
+def _text(content: dict[str, Any], config: Config) -> str:
     try:
         return _ENCODE(content)
     except ValueError:

@@ -46,8 +46,9 @@ class Job:
     @classmethod
     def of(cls, plan: "Plan", trial: "Trial", storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
         """The job of a trial whose configuration is known."""
-        if trial.config is None:
-            raise ValueError(f"{trial.id}: its genotype is not known yet")
+        config = trial.config
+        if not isinstance(config, SearchConfig | RetrainConfig):
+            raise ValueError(f"{trial.id}: its genotype is not known yet, or it is nothing that a worker runs")
         resources = getattr(plan.sweep.resources, trial.stage)
         return cls(
             id=trial.id,
@@ -59,7 +60,7 @@ class Job:
             parent=trial.parent,
             data=trial.data,
             data_path=plan.sweep.data.path,
-            config=trial.config,
+            config=config,
             storage=storage,
             cpus=resources.cpus,
             gpus=gpus,

@@ -1,10 +1,11 @@
 """The ledger: one Parquet file per finished trial and table, and the only truth about what was done.
 
-`epochs/<id>.parquet` and `alphas/<id>.parquet` are written first; `trials/<id>.parquet`, created only if absent, is
-the commit. A failed attempt also leaves `failures/<id>/<attempt>.parquet`, written before a failed record is, so that
-names alone tell which records may be failed ones. `collect` moves rows of finished trials into `<table>/collected/`,
-where a row appears before its own file goes: whoever looks for the own file first and in the collected ones afterwards
-never misses it, and one that is in several files counts once.
+`epochs/<id>.parquet`, `alphas/<id>.parquet` and `ranks/<id>.parquet` are written first; `trials/<id>.parquet`, created
+only if absent, is the commit. A failed attempt also leaves `failures/<id>/<attempt>.parquet`, written before a failed
+record is, so that names alone tell which records may be failed ones. `collect` moves rows of finished trials into
+`<table>/collected/`, where a row appears before its own file goes: whoever looks for the own file first and in the
+collected ones afterwards never misses it, and one that is in several files counts once. `benchmarks/<id>.parquet` is
+the copy of a table that cells were looked up in.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,7 +53,9 @@ class Ledger:
         """Whether a trial has a record, finished or failed."""
         return self.storage.read(key_of("trials", trial_id)) is not None or self._is_collected(trial_id)
 
-    def record(self, trial: Row, epochs: Sequence[Row] = (), alphas: Sequence[Row] = ()) -> bool:
+    def record(
+        self, trial: Row, epochs: Sequence[Row] = (), alphas: Sequence[Row] = (), ranks: Sequence[Row] = ()
+    ) -> bool:
         """Commit a trial with its rows of the other tables; False, and nothing changed, where it has a record.
 
         Columns without a value are null; a key that is no column is a ValueError.
@@ -62,7 +65,7 @@ class Ledger:
             return False
         if trial["state"] == "failed":
             self.record_failure(trial)
-        for table, rows in (("epochs", epochs), ("alphas", alphas)):
+        for table, rows in (("epochs", epochs), ("alphas", alphas), ("ranks", ranks)):
             key = key_of(table, trial_id)
             # What a writer that was killed before its commit left there gives way: it described the same trial.
             if rows:
@@ -85,7 +88,7 @@ class Ledger:
 
     def forget(self, trial_id: str) -> None:
         """Take back a trial's own files, so that it can run again; its failures, and collected rows, stay."""
-        for table in ("trials", "epochs", "alphas"):
+        for table in ("trials", "epochs", "alphas", "ranks"):
             self.storage.delete(key_of(table, trial_id))
 
     def ids(self) -> set[str]:
@@ -141,6 +144,24 @@ class Ledger:
     def alphas(self) -> "pd.DataFrame":
         """Architecture parameters of all searches at some of their epochs, the last always, as `schema.ALPHAS`."""
         return self._frame("alphas")
+
+    def ranks(self) -> "pd.DataFrame":
+        """Accuracies of uniformly drawn cells with inherited weights, by trial and epoch, as `schema.RANKS`."""
+        return self._frame("ranks")
+
+    def add_benchmark(self, benchmark_id: str, entries: Sequence[Row]) -> None:
+        """Keep a copy of a benchmark table, unless there is one."""
+        rows = [{**entry, "benchmark_id": benchmark_id} for entry in entries]
+        self.storage.create(key_of("benchmarks", benchmark_id), encode("benchmarks", rows))
+
+    def benchmark(self, benchmark_id: str | None) -> "pd.DataFrame | None":
+        """The copy of a benchmark table, a row per cell as `schema.BENCHMARKS`; None where there is none."""
+        key = key_of("benchmarks", benchmark_id or "")
+        data = None if benchmark_id is None else self.storage.read(key)
+        if data is None:
+            return None
+        names = SCHEMAS["benchmarks"].names
+        return decode(self.storage.uri, "benchmarks", key, data, names).to_pandas(use_threads=False)
 
     def names(self, table: str) -> set[str]:
         """Ids of the trials that have a file of their own in a table; a Parquet file of another name is an error."""

@@ -12,16 +12,16 @@ from orchestrator.failures import attempts, by_kind, last_line
 from orchestrator.identity import Stage, canonical_config
 from orchestrator.lease import Leases
 from orchestrator.ledger import Ledger, State
-from orchestrator.plan import Fingerprint, Plan, Trial
+from orchestrator.plan import Fingerprint, Plan, Trial, fingerprint_of
 from orchestrator.policy import Outcomes
 from orchestrator.spec import ANY_GENOTYPE
-from stcnas_core.config import SearchConfig
+from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 
 
 @dataclass(frozen=True)
 class Overview:
-    """All trials of a plan with the state of each; retrainings of unknown cells are missing."""
+    """All trials of a plan with the state of each; what waits for unknown cells is missing."""
 
     plan: Plan
     ledger: Ledger
@@ -127,26 +127,25 @@ class Overview:
 def examine(plan: Plan, ledger: Ledger) -> Overview:
     """Look up a plan's trials in a ledger."""
     genotypes: dict[str, str] = {}
-    if plan.retrain_data is not None:
+    if plan.follows:
         genotypes = ledger.genotypes(search.id for search in plan.searches)
     trials = plan.trials(genotypes)
     return Overview(plan, ledger, trials, ledger.states(trial.id for trial in trials), genotypes)
 
 
 def recorded_fingerprint(ledger: Ledger, notice: Callable[[str], None]) -> Fingerprint:
-    """A `fingerprint` for verbs that only read: where the images are not, what the ledger's records say they were."""
-    from stcnas_core.datasets import fingerprint
+    """A `fingerprint` for verbs that only read: where the files are not, what the ledger's records say they were."""
 
     def known(dataset: str, path: str | None) -> str:
         try:
-            return fingerprint(dataset, path)
+            return fingerprint_of(dataset, path)
         except InputError:
             rows = ledger.rows(ledger.ids(), ["data"])
             recorded = {row["data"] for row in rows if str(row["data"]).startswith(f"{dataset}@")}
             if len(recorded) != 1:
                 raise
             (only,) = recorded
-            notice(f"{dataset} cannot be read here; its images are taken to be the recorded ones, {only}")
+            notice(f"{dataset} cannot be read here; its content is taken to be the recorded one, {only}")
             return only
 
     return known
@@ -155,17 +154,21 @@ def recorded_fingerprint(ledger: Ledger, notice: Callable[[str], None]) -> Finge
 def estimate(plan: Plan, ledger: Ledger, missing: Sequence[Trial]) -> tuple[float | None, str | None]:
     """Device hours that missing trials will take, and what that rests on; None where some stage has no record.
 
+    A lookup takes none.
+
     The median over finished trials that differ in seed and cell alone, else over those of the same method, data and
     size, per epoch: other sizes say nothing about this one.
     """
+    missing = [trial for trial in missing if trial.stage != "lookup"]
     if not missing:
         return 0.0, None
     alike: defaultdict[str, list[float]] = defaultdict(list)
     per_epoch: defaultdict[str, list[float]] = defaultdict(list)
-    for row in ledger.rows(ledger.ids(), ["state", "config", "device_seconds", "epochs_done"]):
+    for row in ledger.rows(ledger.ids(), ["state", "config", "device_seconds", "rank_seconds", "epochs_done"]):
         if row["state"] == "finished" and row["device_seconds"] is not None:
-            alike[_apart_from_seed(row["config"])].append(row["device_seconds"])
-            per_epoch[_size(row["config"])].append(row["device_seconds"] / max(1, row["epochs_done"]))
+            spent = row["device_seconds"] + (row["rank_seconds"] or 0.0)
+            alike[_apart_from_seed(row["config"])].append(spent)
+            per_epoch[_size(row["config"])].append(spent / max(1, row["epochs_done"]))
     known = {name: median(values) for name, values in alike.items()}
     rates = {size: median(values) for size, values in per_epoch.items()}
     spaces = {search.id: search.config.space for search in plan.searches if isinstance(search.config, SearchConfig)}
@@ -175,7 +178,9 @@ def estimate(plan: Plan, ledger: Ledger, missing: Sequence[Trial]) -> tuple[floa
         # Trials of one setting and stage differ in seed and cell alone.
         group = (trial.stage, trial.setting, trial.data)
         if group not in likenesses:
-            config = trial.config or plan.sweep.retraining(ANY_GENOTYPE[spaces[trial.parent or ""]])
+            config = trial.config
+            if not isinstance(config, SearchConfig | RetrainConfig):
+                config = plan.sweep.retraining(ANY_GENOTYPE[spaces[trial.parent or ""]])
             canonical = canonical_config(trial.stage, config, trial.data)
             likenesses[group] = (_apart_from_seed(canonical), _size(canonical), config.epochs)
         likeness, size, epochs = likenesses[group]
@@ -208,6 +213,9 @@ _SIZE = (
     "batch_size",
     "precision",
     "cell_consistency",
+    "rank_every",
+    "rank_cells",
+    "rank_images",
 )
 """Fields that decide what an epoch costs."""
 

@@ -4,11 +4,14 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.feasible import check_retraining
-from orchestrator.identity import Stage, canonical_config, trial_id, trial_ids
+from orchestrator import benchmark
+from orchestrator.benchmark import BENCHMARK
+from orchestrator.feasible import check_lookup, check_retraining
+from orchestrator.identity import Config, LookupConfig, Stage, canonical_config, trial_id, trial_ids
 from orchestrator.settings import expand
 from orchestrator.spec import ANY_GENOTYPE, Sweep
-from stcnas_core.config import RetrainConfig, SearchConfig, with_seed
+from stcnas_core.config import RetrainConfig, with_seed
+from stcnas_core.genotype import Genotype
 
 __all__ = ["Plan", "Stage", "Trial", "canonical_config", "make_plan", "trial_id"]
 
@@ -17,47 +20,67 @@ Fingerprint = Callable[[str, str | None], str]
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to compute, or, with `config` None, a retraining whose cell its search has yet to find."""
+    """One thing to compute, or, with `config` None, what is to be done with a cell that its search has yet to find."""
 
     id: str
-    """Hash of what is computed (`trial_id`), or `<search id>-r<retrain seed>` while the cell is not known."""
+    """Hash of what is computed (`trial_id`); while the cell is not known `<search id>-r<retrain seed>` or
+    `<search id>-lookup`."""
     stage: Stage
     setting: str
-    """Name of the sweep's setting; of a retraining that several share, the first one's."""
+    """Name of the sweep's setting; of a retraining or lookup that several share, the first one's."""
     seed: int
-    """Seed of the search; of a retraining, the seed of the search that found its cell."""
+    """Seed of the search; of a retraining or lookup, the seed of the search that found its cell."""
     retrain_seed: int | None
-    config: SearchConfig | RetrainConfig | None
+    config: Config | None
     parent: str | None
-    """Of a retraining, the id of the search that found its cell first in the order of the plan."""
+    """Of a retraining or lookup, the id of the search that found its cell first in the order of the plan."""
     data: str
-    """Data set and fingerprint."""
+    """Data set, or benchmark table, and fingerprint."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a sweep asks for. `searches` is complete; retrainings depend on the cells that searches find."""
+    """All that a sweep asks for. `searches` is complete; the rest depends on the cells that searches find."""
 
     sweep: Sweep
     searches: tuple[Trial, ...]
     retrain_data: str | None
     """Data set and fingerprint of the retrainings; None where there are none."""
+    lookup_data: str | None = None
+    """Space and fingerprint of the benchmark table; None where nothing is looked up."""
     _known: dict[str, tuple[tuple[str, RetrainConfig], ...]] = dataclasses.field(
         default_factory=dict, repr=False, compare=False
     )
 
     def trials(self, genotypes: Mapping[str, str]) -> tuple[Trial, ...]:
-        """Searches, then retrainings in the order of their searches; `genotypes` maps ids of searches to cells.
+        """Searches, then what follows each, in their order; `genotypes` maps ids of searches to cells.
 
-        Retrainings of equal cells are one trial, the first asker's. Raises GenotypeError for a text that is no cell.
+        What follows equal cells is done once, for the first asker. Raises GenotypeError for a text that is no cell.
         """
-        if self.retrain_data is None:
-            return self.searches
-        retrainings: dict[str, Trial] = {}
+        followers: dict[str, Trial] = {}
         for search in self.searches:
-            for trial in self.retrainings(search, genotypes.get(search.id)):
-                retrainings.setdefault(trial.id, trial)
-        return (*self.searches, *retrainings.values())
+            for trial in self.followers(search, genotypes.get(search.id)):
+                followers.setdefault(trial.id, trial)
+        return (*self.searches, *followers.values())
+
+    @property
+    def follows(self) -> bool:
+        """Whether anything is done with the cells that searches find."""
+        return self.retrain_data is not None or self.lookup_data is not None
+
+    def followers(self, search: Trial, genotype: str | None) -> tuple[Trial, ...]:
+        """What one search asks to be done with its cell, other searches aside: a lookup, retrainings."""
+        return (*self.lookups(search, genotype), *self.retrainings(search, genotype))
+
+    def lookups(self, search: Trial, genotype: str | None) -> tuple[Trial, ...]:
+        """The lookup of a search's cell, where the sweep names a benchmark table."""
+        if self.lookup_data is None or self.sweep.lookup is None:
+            return ()
+        name, config = f"{search.id}-lookup", None
+        if genotype is not None:
+            config = LookupConfig(Genotype.parse(genotype).canonical_text(), dict(self.sweep.lookup.columns))
+            name = trial_id("lookup", config, self.lookup_data)
+        return (Trial(name, "lookup", search.setting, search.seed, None, config, search.id, self.lookup_data),)
 
     def retrainings(self, search: Trial, genotype: str | None) -> tuple[Trial, ...]:
         """What one search asks to be retrained, at each retrain seed, other searches aside."""
@@ -82,19 +105,29 @@ class Plan:
         return self._known[genotype]
 
 
+def fingerprint_of(dataset: str, path: str | None) -> str:
+    """The fingerprint of a data set, or of a benchmark table under the name of its space; reads the files."""
+    if dataset == BENCHMARK:
+        return benchmark.fingerprint(path)
+    from stcnas_core.datasets import fingerprint
+
+    return fingerprint(dataset, path)
+
+
 def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
     """Expand a sweep into its trials; reads the data sets' fingerprints, computes and writes nothing.
 
-    `fingerprint(dataset, path)` says which images a data set is; `datasets.fingerprint`, which reads them, by default.
+    `fingerprint(dataset, path)` says which images a data set is, and which table a benchmark; `fingerprint_of`, which
+    reads them, by default.
     Raises InputError for settings that cannot run, that are the same search or that an axis does not change, and for
     data that is missing or cannot be read.
     """
-    if fingerprint is None:
-        from stcnas_core.datasets import fingerprint
-
+    fingerprint = fingerprint or fingerprint_of
     settings = expand(sweep)
     for space in dict.fromkeys(setting.config.space for setting in settings):
         check_retraining(sweep, space)
+    for setting in settings:
+        check_lookup(sweep, setting.name, setting.config.space)
     retrain_set = None if sweep.retrain is None else sweep.retraining(ANY_GENOTYPE["darts"]).dataset
     data: dict[str, str] = {}
     for dataset in [*(setting.config.dataset for setting in settings), *([] if retrain_set is None else [retrain_set])]:
@@ -106,4 +139,5 @@ def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
         for seed, name in zip(sweep.seeds, names, strict=True):
             config = with_seed(setting.config, seed)
             searches.append(Trial(name, "search", setting.name, seed, None, config, None, data[config.dataset]))
-    return Plan(sweep, tuple(searches), None if retrain_set is None else data[retrain_set])
+    table = None if sweep.lookup is None else fingerprint(BENCHMARK, sweep.lookup.path)
+    return Plan(sweep, tuple(searches), None if retrain_set is None else data[retrain_set], table)

@@ -7,11 +7,12 @@ import time
 from functools import lru_cache
 from typing import Any, NoReturn
 
-from orchestrator.fiction import make_up
+from orchestrator.fiction import make_up, make_up_ranks
 from orchestrator.job import Job
 from orchestrator.recordings import recordings
 from orchestrator.script import Script
 from orchestrator.simulation import Simulation
+from stcnas_core.config import SearchConfig
 
 
 class WorkerDeath(BaseException):
@@ -73,6 +74,16 @@ class SimulatedRun:
     def alpha_rows(self) -> list[dict[str, Any]]:
         """The script's alphas after the last epoch."""
         return self.script.alphas.get(self.epoch - 1, [])
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the configuration asks for a ranking after the epochs that are done."""
+        return isinstance(self.job.config, SearchConfig) and self.job.config.ranks_after(self.epoch)
+
+    def rank_rows(self) -> list[dict[str, Any]]:
+        """Made-up accuracies: no recording has those of a search that ranked otherwise."""
+        assert isinstance(self.job.config, SearchConfig)
+        return make_up_ranks(self.job.config, self.epoch)
 
     def cost(self) -> Any:
         """The script's cost; asked for just before the record, where a start may be meant to die."""

@@ -144,6 +144,8 @@ class Reporter:
                 what = f"failed: {progress.error}"
             case "present":
                 what = "was recorded by another run"
+            case _ if trial.stage == "lookup":
+                what = f"looked up{_percent(progress.accuracy)}"
             case _:
                 what = f"finished, {progress.epochs} epochs{_percent(progress.accuracy)}"
         left = tracker.seconds_left()

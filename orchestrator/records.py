@@ -13,14 +13,21 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.schema import FAILURES, SCHEMA_VERSION, TABLES
+from orchestrator.schema import BENCHMARKS, FAILURES, SCHEMA_VERSION, TABLES
 from orchestrator.storage import StorageError
 
 Row = Mapping[str, Any]
 
-SCHEMAS = {**TABLES, "failures": FAILURES}
+SCHEMAS = {**TABLES, "failures": FAILURES, "benchmarks": BENCHMARKS}
 COLLECTED = "collected"
-MOST_ROWS = {"trials": 1, "epochs": 1_000_000, "alphas": 50_000_000, "failures": 1}
+MOST_ROWS = {
+    "trials": 1,
+    "epochs": 1_000_000,
+    "alphas": 50_000_000,
+    "ranks": 5_000_000,
+    "failures": 1,
+    "benchmarks": 1_000_000,
+}
 """Rows of a file of one trial, beyond which it is refused; a collected file may have as many for each of its trials."""
 MOST_BYTES = 2**32
 """What the pages of one file may unpack to."""
@@ -58,6 +65,11 @@ class _RefusedError(ValueError):
 def key_of(table: str, trial_id: str) -> str:
     """Where the rows of one trial are written."""
     return f"{table}/{trial_id}.parquet"
+
+
+def id_column(table: str) -> str:
+    """The column of a table that holds what its files are named by."""
+    return "benchmark_id" if table == "benchmarks" else "trial_id"
 
 
 def id_of(key: str) -> str | None:
@@ -189,7 +201,8 @@ def _decode(table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Tab
     names = found.names
     if len(set(names)) < len(names):
         raise ValueError("a column is there twice")
-    wanted = dict.fromkeys(["trial_id", *columns])
+    named_by = id_column(table)
+    wanted = dict.fromkeys([named_by, *columns])
     there = set(names)
     present = [name for name in wanted if name in there]
     if version == SCHEMA_VERSION and (lacking := wanted.keys() - set(present)):
@@ -201,9 +214,7 @@ def _decode(table: str, key: str, data: bytes, columns: Sequence[str]) -> pa.Tab
             raise ValueError(f"its column {name} is {kind}, not {meant}")
     # A thread of Arrow's pool that lets go of a Python buffer while the interpreter ends aborts the process.
     read = file.read(columns=present, use_threads=False)
-    if not is_collected(key) and set(read.column("trial_id").to_pylist()) - {
-        key.split("/")[1].removesuffix(".parquet")
-    }:
+    if not is_collected(key) and set(read.column(named_by).to_pylist()) - {key.split("/")[1].removesuffix(".parquet")}:
         raise _RefusedError("mismatching", "it holds another trial than its name says")
     fields = [schema.field(name) for name in columns]
     arrays = [

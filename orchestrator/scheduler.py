@@ -3,12 +3,14 @@
 import dataclasses
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
+from orchestrator.lookups import Lookups
 from orchestrator.place import ensure
 from orchestrator.plan import Plan, Stage, Trial
 from orchestrator.policy import RULES, Kind, Outcomes, Restarts
@@ -16,7 +18,7 @@ from orchestrator.preflight import gpus_of
 from orchestrator.progress import Reporter
 from orchestrator.simulation import Simulation
 from orchestrator.trainable import Progress, run_trial
-from stcnas_core.config import RetrainConfig
+from stcnas_core.config import RetrainConfig, SearchConfig
 
 _DEATHS = {"lost": "its process or node died", "preempted": "its node was taken away"}
 
@@ -25,8 +27,10 @@ WAIT = 0.5
 
 
 def epochs_of(plan: Plan, trial: Trial) -> int:
-    """Epochs of a trial, also of a retraining whose cell is not known yet."""
-    if trial.config is not None:
+    """Epochs of a trial, also of a retraining whose cell is not known yet; none of a lookup."""
+    if trial.stage == "lookup":
+        return 0
+    if isinstance(trial.config, SearchConfig | RetrainConfig):
         return trial.config.epochs
     defaults = {field.name: field.default for field in dataclasses.fields(RetrainConfig)}
     return (plan.sweep.retrain or {}).get("epochs", defaults["epochs"])
@@ -49,6 +53,11 @@ class Run:
     place: str | None = None
     """Name of the storage, where it has one."""
 
+    @cached_property
+    def lookups(self) -> Lookups:
+        """Answers from the sweep's benchmark table."""
+        return Lookups(self.plan, self.ledger, self.reporter.say, simulated=self.simulation is not None)
+
     def job(self, trial: Trial, gpus: float, shared: bool) -> Job:
         """The job of a trial at the storage of this run."""
         job = Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
@@ -66,7 +75,14 @@ class Run:
         self._judge(trial, progress)
         ready = self.frontier.ended(trial.id, progress.genotype)
         if trial.stage == "search":
-            self.reporter.tracker.replan(self.plan.retrainings(trial, None), ready)
+            self.reporter.tracker.replan(self.plan.followers(trial, None), ready)
+            self.look_up()
+
+    def look_up(self) -> None:
+        """Look up the cells that wait for it, here and now: it takes no worker."""
+        while (trial := self.frontier.take_lookup()) is not None:
+            self.reporter.begin(trial)
+            self.heard(trial, self.lookups.record(trial))
 
     def died(self, job: Job, trial: Trial, said: str) -> None:
         """A trial's process or node is gone: it starts again, or is recorded as lost; its checkpoint stays."""
@@ -92,7 +108,7 @@ class Run:
     def give_up(self, setting: str, stage: Stage) -> None:
         """Start no more trials of a setting and stage, since all that ended failed."""
         held = self.frontier.hold(setting, stage)
-        waiting = [later for trial in held if trial.stage == "search" for later in self.plan.retrainings(trial, None)]
+        waiting = [later for trial in held if trial.stage == "search" for later in self.plan.followers(trial, None)]
         self.reporter.tracker.replan([*held, *waiting], [])
         left = f"the other {len(held)} are not started" if held else "none is left"
         self.reporter.say(f"note: {setting}: {stage} given up, all that ended failed; {left}")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from orchestrator.benchmark import METRICS
 from stcnas_core.config import RetrainConfig, SearchConfig
 
 SCHEMA_VERSION = 1
@@ -42,25 +43,27 @@ TRIALS = pa.schema(
         ("schema_version", pa.int32()),
         ("trial_id", pa.string()),
         ("sweep", pa.string()),  # the sweep that ran it first; other sweeps share the record by its id
-        ("stage", pa.string()),  # search | retrain
+        ("stage", pa.string()),  # search | retrain | lookup
         ("setting", pa.string()),  # name of the sweep's setting, e.g. "js_lambda=0->2"
-        ("seed", pa.int64()),  # seed of the search; of a retraining, the seed of the search that asked for it first
-        ("retrain_seed", pa.int64()),  # null for searches
+        ("seed", pa.int64()),  # seed of the search, or of the search that asked for this first
+        ("retrain_seed", pa.int64()),  # of retrainings
         ("state", pa.string()),  # finished | failed
         ("genotype", pa.string()),  # canonical text
-        ("parent", pa.string()),  # of a retraining, the trial_id of the search that asked for it first
+        ("parent", pa.string()),  # trial_id of the search that asked for this first; null for searches
         ("valid_accuracy", pa.float64()),  # search: the method's own sub-network or supernet on the validation half
         ("derived_accuracy", pa.float64()),  # search: the derived cell alone, inherited weights, validation half
         ("train_accuracy", pa.float64()),
         ("test_accuracy", pa.float64()),  # retrain: last epoch, test images
+        *[(f"lookup_{metric}", pa.float64()) for metric in METRICS],  # lookup: what the benchmark says of the cell
         ("params", pa.int64()),  # of the derived network: search at the search's size, retrain as trained, no auxiliary
         ("macs", pa.int64()),  # multiply-adds for one image, convolution and linear
         ("device_seconds", pa.float64()),  # over all attempts, without reading data
+        ("rank_seconds", pa.float64()),  # of rankings by inherited weights, no part of device_seconds
         ("step_seconds", pa.float64()),  # of a training step without evaluation: median over epochs of an epoch's mean
         ("peak_memory_bytes", pa.int64()),  # CUDA: allocator's peak; CPU: resident peak of the process
         ("epochs_done", pa.int64()),
         ("attempt", pa.int64()),  # 1 for the first; how many times this trial was started
-        ("error_kind", pa.string()),  # null when finished; diverged | out_of_memory | bug | lost
+        ("error_kind", pa.string()),  # null when finished; diverged | out_of_memory | bug | lost | not_found
         ("error", pa.string()),  # traceback of a failed trial
         ("device", pa.string()),  # "cpu" or the GPU's name
         ("threads", pa.int64()),
@@ -74,7 +77,7 @@ TRIALS = pa.schema(
         ("torch_version", pa.string()),
         ("ray_version", pa.string()),
         ("commit", pa.string()),  # of the source tree, null when installed without one
-        ("data", pa.string()),  # data set and fingerprint, e.g. "cifar10@parquet:1f3a..."
+        ("data", pa.string()),  # data set, or benchmark, and fingerprint, e.g. "cifar10@parquet:1f3a..."
         ("config", pa.string()),  # canonical JSON that the id is the hash of
         *config_columns(SearchConfig, "search"),
         *config_columns(RetrainConfig, "retrain"),
@@ -121,6 +124,26 @@ ALPHAS = pa.schema(
     ]
 )
 
+BENCHMARKS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("benchmark_id", pa.string()),  # hash of the table's fingerprint and of the columns that were read
+        ("genotype", pa.string()),  # canonical text
+        *[(f"lookup_{metric}", pa.float64()) for metric in METRICS],  # null where the table has no such metric
+    ]
+)
+"""What a benchmark table says of every cell, copied by the first lookup so that a report needs the ledger alone."""
+
+RANKS = pa.schema(
+    [
+        ("schema_version", pa.int32()),
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        ("genotype", pa.string()),  # canonical text of a drawn cell
+        ("accuracy", pa.float64()),  # with inherited weights, validation half
+    ]
+)
+
 FAILURES = pa.schema(
     [
         ("schema_version", pa.int32()),
@@ -140,4 +163,4 @@ FAILURES = pa.schema(
     ]
 )
 
-TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS}
+TABLES = {"trials": TRIALS, "epochs": EPOCHS, "alphas": ALPHAS, "ranks": RANKS}

@@ -10,7 +10,16 @@ from orchestrator.ledger import State
 from orchestrator.overview import Overview, by_setting
 from orchestrator.progress import duration
 
-_COUNTED = ("finished", "failed", "unfinished", "epochs_rows", "alphas_rows", "failures_rows", "collected_files")
+_COUNTED = (
+    "finished",
+    "failed",
+    "unfinished",
+    "epochs_rows",
+    "alphas_rows",
+    "ranks_rows",
+    "failures_rows",
+    "collected_files",
+)
 
 
 def show_plan(overview: Overview) -> None:

@@ -119,6 +119,11 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
         state.place = place.identify(ledger.storage)
         for setting, stage in overview.given_up():
             state.give_up(setting, stage)
+        if any(trial.stage == "lookup" for trial in overview.missing):
+            state.lookups.prepare()
+        state.look_up()
+        if state.frontier.finished:
+            return
         if options.simulation is not None and options.backend == "inline":
             from orchestrator.simulated import run_simulated
 

@@ -35,7 +35,8 @@ def configuration(overrides: Sequence[str]) -> SearchConfig:
 
 
 def search(overrides: Sequence[str], data: str | None, out: TextIO) -> dict[str, Any]:
-    """Run one search, a line per epoch to `out`; returns its genotype, its configuration and its last epoch."""
+    """Run one search, a line per epoch to `out`; returns its genotype, its configuration, its last epoch
+    and, where it ranks cells, the last ranking."""
     config = configuration(overrides)
     from stcnas_core.search import Search
 
@@ -56,6 +57,7 @@ def search(overrides: Sequence[str], data: str | None, out: TextIO) -> dict[str,
         "params": cost.params,
         "macs": cost.macs,
         "last_epoch": last,
+        "ranks": run.rank_rows() if run.ranks else [],
         "config": dataclasses.asdict(config),
     }
 

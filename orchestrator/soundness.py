@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.benchmark import METRICS
 from orchestrator.identity import digest
 from stcnas_core.config import UNTRAINED
 from stcnas_core.errors import InputError
@@ -29,6 +30,8 @@ FINITE = (
 _TRAINED = ("train_loss", "train_accuracy")
 _ACCURACIES = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy")
 
+_LOOKUPS = tuple(f"lookup_{metric}" for metric in METRICS)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -40,6 +43,7 @@ class Record:
     genotype: str | None
     data: str
     method: str | None
+    ranked: bool
     accuracies: Mapping[str, float | None]
 
 
@@ -52,6 +56,7 @@ def record_of(row: Row) -> Record:
         row["genotype"],
         str(row["data"]),
         row["search_method"],
+        row["search_rank_every"] is not None,
         {name: row[name] for name in _ACCURACIES},
     )
 
@@ -99,14 +104,17 @@ def unsound(row: Row) -> list[str]:
         Genotype.parse(row["genotype"] or "")
     except InputError as error:
         wrong.append(f"its genotype cannot be read: {error}")
-    needed = ["params", "macs", "device_seconds", "epochs_done"]
-    if row.get("search_method") not in UNTRAINED:
-        needed.insert(0, "valid_accuracy" if row["stage"] == "search" else "test_accuracy")
+    if row["stage"] == "lookup":
+        needed = [] if any(row[name] is not None for name in _LOOKUPS) else list(_LOOKUPS)
+    else:
+        needed = ["params", "macs", "device_seconds", "epochs_done"]
+        if row.get("search_method") not in UNTRAINED:
+            needed.insert(0, "valid_accuracy" if row["stage"] == "search" else "test_accuracy")
     if absent := [name for name in needed if row[name] is None]:
         wrong.append(f"{', '.join(absent)} not recorded")
     if infinite := [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]:
         wrong.append(f"{', '.join(infinite)} not finite")
-    impossible = [name for name in _ACCURACIES if row[name] is not None and not 0 <= row[name] <= 100]
+    impossible = [name for name in (*_ACCURACIES, *_LOOKUPS) if row[name] is not None and not 0 <= row[name] <= 100]
     if impossible:
         wrong.append(f"{', '.join(impossible)} no percentage")
     planned = row.get(f"{row['stage']}_epochs")
@@ -147,6 +155,14 @@ def _not_finite(row: Row, always: Sequence[str]) -> bool:
 def bad_alphas(record: Record, epochs: Iterable[int | None], finite: bool) -> list[str]:
     """Why a trial's alphas do not fit it, if they do not; `epochs` are those that they were recorded after."""
     wrong = [] if finite else ["an alpha is not finite"]
+    if record.finished and record.epochs - 1 not in set(epochs):
+        wrong.append("those of the last epoch are missing")
+    return wrong
+
+
+def bad_ranks(record: Record, epochs: Iterable[int | None], sound: bool) -> list[str]:
+    """Why a trial's ranked cells do not fit it, if they do not; `epochs` are those that they were ranked after."""
+    wrong = [] if sound else ["an accuracy is no percentage"]
     if record.finished and record.epochs - 1 not in set(epochs):
         wrong.append("those of the last epoch are missing")
     return wrong

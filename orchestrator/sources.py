@@ -10,10 +10,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator import fields
+from orchestrator.benchmark import METRICS
 from orchestrator.yaml_file import Document, KeyPath, parse
 from stcnas_core.errors import InputError
 
-TOP_KEYS = ("name", "paper", "title", "search", "grid", "variants", "seeds", "retrain", "resources", "data", "profiles")
+TOP_KEYS = (
+    "name",
+    "paper",
+    "title",
+    "search",
+    "grid",
+    "variants",
+    "seeds",
+    "retrain",
+    "lookup",
+    "resources",
+    "data",
+    "profiles",
+)
 LONGEST_KEY = 100
 """Characters of a key that is not known, in messages."""
 
@@ -124,6 +138,10 @@ def known_keys(path: KeyPath) -> tuple[str, ...] | None:
             return RESOURCE_KEYS
         case ("data",):
             return ("path",)
+        case ("lookup",):
+            return ("path", "columns")
+        case ("lookup", "columns"):
+            return METRICS
         case _:
             return None
 

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from orchestrator.benchmark import Metric
 from orchestrator.complaints import as_input_error
 from orchestrator.fields import STRICT, Given, GridSection, RetrainSection, SearchSection, Seeds
 from orchestrator.sources import Source
@@ -77,24 +78,37 @@ class Resources(BaseModel):
     retrain: StageResources = StageResources()
 
 
+def _absolute(path: str | None) -> str | None:
+    """Workers have working directories of their own."""
+    if path is None:
+        return None
+    if not path or "\0" in path:
+        raise ValueError(f"{path!r} is no folder or file")
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ValueError(f"{path!r}: {error}") from None
+
+
+LocalPath = Annotated[str | None, AfterValidator(_absolute)]
+
+
 class Data(BaseModel):
     """Where data sets lie; no part of a trial's identity."""
 
     model_config = STRICT
-    path: str | None = None
+    path: LocalPath = None
 
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: str | None) -> str | None:
-        """Workers have working directories of their own."""
-        if path is None:
-            return None
-        if not path or "\0" in path:
-            raise ValueError(f"{path!r} is no folder")
-        try:
-            return str(Path(path).expanduser().absolute())
-        except RuntimeError as error:
-            raise ValueError(f"{path!r}: {error}") from None
+
+class Lookup(BaseModel):
+    """A benchmark table that every cell that a search finds is looked up in; its content is part of the lookup's id.
+
+    `columns` names the column of a metric where it has a name of its own (`benchmark.read`).
+    """
+
+    model_config = STRICT
+    path: LocalPath = None
+    columns: dict[Metric, str] = {}
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_plain_name)]
@@ -105,7 +119,7 @@ class Sweep(BaseModel):
     """A base configuration, its settings (grid axes times variants), seeds, and what to do with what is found.
 
     `search`, `grid`, `variants` and `retrain` hold the fields that were given, in the types of SearchConfig and
-    RetrainConfig; what was not given is the configuration's default.
+    RetrainConfig; what was not given is the configuration's default. `lookup` looks found cells up in a benchmark.
     """
 
     model_config = STRICT
@@ -119,6 +133,7 @@ class Sweep(BaseModel):
     seeds: Seeds = [0]
     retrain: Annotated[dict[str, Any], Given(RetrainSection)] | None = None
     resources: Resources = Resources()
+    lookup: Lookup | None = None
     data: Data = Data()
     profiles: Annotated[dict[Name, dict[str, Any]], Field(max_length=MOST_PROFILES)] = {}
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class _Attempt:
     started_at: datetime
     epochs: list[dict[str, Any]] = field(default_factory=list)
     alphas: list[dict[str, Any]] = field(default_factory=list)
+    ranks: list[dict[str, Any]] = field(default_factory=list)
+    rank_seconds: float = 0.0
     peak_memory: int = 0
     notices: list[str] = field(default_factory=list)
 
@@ -83,6 +86,7 @@ class _Attempt:
             "epochs_done": len(self.epochs),
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
             "step_seconds": median(steps) if steps else None,
+            "rank_seconds": self.rank_seconds if self.ranks else None,
             "peak_memory_bytes": self.peak_memory or None,
             "device": _device_name(self.device),
             **columns,
@@ -124,7 +128,7 @@ def run_trial(job: Job) -> Iterator[Progress]:
             ledger.record_failure(row)
             yield attempt.said("crowded", error=summary)
             return
-        recorded = ledger.record(row, attempt.epochs, attempt.alphas)
+        recorded = ledger.record(row, attempt.epochs, attempt.alphas, attempt.ranks)
         if kind == "diverged" or not recorded:
             # It would diverge again from there; other failures may go on from their last epoch once they are healed.
             checkpoints.delete(job.id)
@@ -146,6 +150,7 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         if job.stage == "search" and run.epoch in wanted:
             attempt.alphas += [{"trial_id": job.id, "epoch": measured["epoch"], **row} for row in _alpha_rows(run)]
         attempt.peak_memory = max(attempt.peak_memory, run.peak_memory())
+        _rank(attempt, run)
         ensure(ledger.storage, job.place)
         checkpoints.save(job.id, run.epoch, _state(attempt, run))
         if not run.finished:
@@ -163,6 +168,7 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         ),
         attempt.epochs,
         attempt.alphas,
+        attempt.ranks,
     )
     checkpoints.delete(job.id)
     yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, job)
@@ -176,7 +182,8 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
     if state is None:
         return run
     try:
-        epochs, alphas, peak = json.loads(state["epochs"]), json.loads(state["alphas"]), int(state["peak_memory"])
+        epochs, alphas, ranks = (json.loads(state[name]) for name in ("epochs", "alphas", "ranks"))
+        peak, seconds = int(state["peak_memory"]), float(state["rank_seconds"])
         run.load_state_dict(state["run"])
         if len(epochs) != run.epoch:
             raise InputError(f"the checkpoint has {run.epoch} epochs and rows of {len(epochs)}")
@@ -186,6 +193,7 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
         attempt.notices.append(f"the checkpoint of {job.id} cannot be used ({error}); it starts from its beginning")
         return _fresh(attempt)
     attempt.epochs, attempt.alphas, attempt.peak_memory = epochs, alphas, peak
+    attempt.ranks, attempt.rank_seconds = ranks, seconds
     return run
 
 
@@ -208,8 +216,22 @@ def _state(attempt: _Attempt, run: "Computation") -> dict[str, Any]:
         "run": run.state_dict(),
         "epochs": json.dumps(attempt.epochs),
         "alphas": json.dumps(attempt.alphas),
+        "ranks": json.dumps(attempt.ranks),
+        "rank_seconds": attempt.rank_seconds,
         "peak_memory": attempt.peak_memory,
     }
+
+
+def _rank(attempt: _Attempt, run: "Computation") -> None:
+    """Rank drawn cells after the epochs where a search asks for it; their time is no part of the search's."""
+    from stcnas_core.retrain import Retrain
+
+    if attempt.job.stage != "search" or isinstance(run, Retrain) or not run.ranks:
+        return
+    started = time.perf_counter()
+    epoch = attempt.epochs[-1]["epoch"]
+    attempt.ranks += [{"trial_id": attempt.job.id, "epoch": epoch, **row} for row in run.rank_rows()]
+    attempt.rank_seconds += time.perf_counter() - started
 
 
 def _alpha_rows(run: "Computation") -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.records import DamagedError
 from orchestrator.storage import LocalStorage, StorageError, is_key
 
-FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "trials")
+FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "ranks", "trials", "benchmarks")
 """In the order in which they are listed, so that what a running trial writes first is not taken for an orphan."""
 
 _CHECKPOINT = re.compile(r"checkpoints/[A-Za-z0-9_-]+/(\d{6,}\.ckpt|attempt-\d+\.json)")
@@ -72,6 +72,10 @@ class _Look:
             self._epochs(key, rows, begun)
         for key, rows in self._tables("alphas", kept["alphas"], ["trial_id", "epoch", "alpha", "weight"]):
             self._alphas(key, rows, begun)
+        for key, rows in self._tables("ranks", kept["ranks"], ["trial_id", "epoch", "accuracy"]):
+            self._ranks(key, rows, begun)
+        for _ in self._tables("benchmarks", kept["benchmarks"], records.SCHEMAS["benchmarks"].names):
+            pass
         self._missing_rows()
         self._failures(kept["failures"])
         self._checkpoints(kept["checkpoints"])
@@ -88,6 +92,8 @@ class _Look:
             match folder:
                 case "checkpoints":
                     ours = _CHECKPOINT.fullmatch(key) is not None
+                case "benchmarks":
+                    ours = records.id_of(key) is not None
                 case "failures":
                     ours = _FAILURE.fullmatch(key) is not None
                 case _:
@@ -183,6 +189,15 @@ class _Look:
             epochs, sound = grouped.loc[trial_id, "epoch"], bool(grouped.loc[trial_id, "finite"])
             self._fits(key, trial_id, soundness.bad_alphas(self.found.records[trial_id], epochs, sound))
 
+    def _ranks(self, key: str, rows: pa.Table, begun: set[str]) -> None:
+        frame = rows.to_pandas(use_threads=False)
+        frame["sound"] = frame["accuracy"].between(0, 100)
+        grouped = frame.groupby("trial_id").agg({"epoch": "unique", "sound": "all"})
+        fresh = self._first_of("ranks", key, [str(trial_id) for trial_id in grouped.index])
+        for trial_id in sorted(self._known(key, fresh, begun)):
+            epochs, sound = grouped.loc[trial_id, "epoch"], bool(grouped.loc[trial_id, "sound"])
+            self._fits(key, trial_id, soundness.bad_ranks(self.found.records[trial_id], epochs, sound))
+
     def _fits(self, key: str, trial_id: str, reasons: list[str]) -> None:
         name = "" if records.id_of(key) is not None else f"trial {trial_id}: "
         for reason in reasons:
@@ -190,18 +205,22 @@ class _Look:
 
     def _missing_rows(self) -> None:
         """Records whose rows in the other tables are nowhere."""
-        epochs, alphas = self.where.get("epochs", {}), self.where.get("alphas", {})
+        epochs, alphas, ranks = (self.where.get(table, {}) for table in ("epochs", "alphas", "ranks"))
         # Methods without architecture parameters have none.
         with_alphas = {record.method for trial_id, record in self.found.records.items() if trial_id in alphas}
         for trial_id, record in self.found.records.items():
             key = self.where["trials"][trial_id]
             # Whoever records a trial whose worker died knows how far it was, and has no rows.
-            if record.finished and trial_id not in epochs:
+            if record.finished and record.stage != "lookup" and trial_id not in epochs:
                 reason = f"no epochs of trial {trial_id} can be read; the record stands"
                 self.found.wrong("incomplete", key, reason, movable=False)
             searched = record.finished and record.stage == "search" and record.method in with_alphas
             if searched and trial_id not in alphas:
                 reason = f"no alphas of trial {trial_id} can be read; the record stands"
+                self.found.wrong("incomplete", key, reason, movable=False)
+
+            if record.finished and record.ranked and trial_id not in ranks:
+                reason = f"no ranks of trial {trial_id} can be read; the record stands"
                 self.found.wrong("incomplete", key, reason, movable=False)
 
     def _failures(self, keys: list[str]) -> None:

@@ -73,6 +73,14 @@ class SearchConfig:
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1
     """Epochs between evaluations on the validation half; the last epoch is always evaluated."""
+    rank_every: int | None = None
+    """Epochs between rankings of uniformly drawn cells by the accuracy that inherited weights give them; the last epoch
+    is ranked then as well, null ranks none. What is searched and derived stays the same bit for bit."""
+    rank_cells: int = 200
+    """Ranking: distinct cells, drawn once by seed from those that the search may derive."""
+    rank_images: int = 2000
+    """Ranking: images of the validation half that judge each cell, all where it has fewer; norms use the statistics of
+    a batch, as in every other evaluation of the supernet."""
 
     lr: float = 0.025
     """Weights: initial learning rate of SGD."""
@@ -166,6 +174,11 @@ class SearchConfig:
             _at_least(self, bound, *(() if getattr(self, name) is None else (name,)))
         _at_least(self, 0, "noise", "zero_one_weight", "skip_limit", "entropy_weight")
         _at_least(self, 1, "partial_channels", "perturbation_steps", "ensemble")
+        if self.rank_every is not None:
+            _at_least(self, 1, "rank_every")
+        if not 2 <= self.rank_cells <= MOST_RANKED:
+            raise _bad("rank_cells", self.rank_cells, f"be from 2 to {MOST_RANKED}")
+        _at_least(self, 2, "rank_images")
         if self.method == "pcdarts" and self.channels % self.partial_channels:
             raise _bad("channels", self.channels, f"be a multiple of partial_channels ({self.partial_channels})")
         for name in ("alpha_weight_decay", "alpha_start"):
@@ -210,6 +223,8 @@ class SearchConfig:
         inert |= METHOD_WITHOUT.get(self.method, set())
         if self.method in UNTRAINED:
             inert |= fields.keys() - UNTRAINED_FIELDS
+        if self.rank_every is None:
+            inert |= {"rank_every", "rank_cells", "rank_images"}
         if self.space != "nasbench201":
             inert.add("sample_none")
         if not self.cell_consistency:
@@ -226,6 +241,15 @@ class SearchConfig:
             fields[name] = list(fields[name])
         return {name: value for name, value in fields.items() if name not in inert}
 
+    def ranks_after(self, epochs: int) -> bool:
+        """Whether cells are ranked when so many epochs are done."""
+        if self.rank_every is None or self.method in UNTRAINED:
+            return False
+        return epochs % self.rank_every == 0 or epochs == self.epochs
+
+
+MOST_RANKED = 1000
+"""Cells of a ranking; NAS-Bench-201 has 4,096 without `none`, and distinct ones are drawn by drawing again."""
 
 METHOD_FIELDS: dict[str, set[str]] = {
     "stc": {

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from stcnas_core import datasets, methods, spaces
+from stcnas_core import datasets, inherited, methods, spaces
 from stcnas_core.bilevel import Bilevel
 from stcnas_core.config import METHOD_FIELDS, UNTRAINED, SearchConfig
 from stcnas_core.cost import Cost, count
@@ -254,6 +254,23 @@ class Search:
             for t, kind in enumerate(topology.kinds)
             for e, (node, source) in enumerate(topology.edges)
             for k, operation in enumerate(topology.operations)
+        ]
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the configuration asks for a ranking after the epochs that are done."""
+        return self.epoch > 0 and self.config.ranks_after(self.epoch)
+
+    def rank_rows(self) -> list[dict[str, Any]]:
+        """Drawn cells and their accuracies in percent with the weights as they are, on the validation half."""
+        config = self.config
+        cells = inherited.draw(self.method, config.rank_cells, stream(config.seed, "ranking"))
+        images = self.valid_half[: config.rank_images]
+        batches = self.data.batches(images, config.batch_size, order=None, augment=None)
+        found = inherited.accuracies(self.bilevel, cells, batches)
+        return [
+            {"genotype": cell.canonical_text(), "accuracy": accuracy}
+            for cell, accuracy in zip(cells, found, strict=True)
         ]
 
     def cost(self) -> Cost:

@@ -37,7 +37,7 @@ def example(schema: pa.Schema, number: int = 0) -> dict[str, Any]:
             row[field.name] = datetime(2026, 1, 2, 3, 4, 5, index, tzinfo=UTC).isoformat()
         else:
             row[field.name] = f"{field.name} {number} é"
-    return {**row, "trial_id": ID}
+    return {**row, next(name for name in ("trial_id", "benchmark_id") if name in row): ID}
 
 
 def main(*, unreleased: bool) -> None:

@@ -7,7 +7,7 @@ from ledger_fixture import make_ledger
 
 from analysis import formats
 from analysis.ablation import ablation
-from analysis.formats import Table
+from analysis.formats import Table, millions
 from analysis.provenance import facts, ran, scale
 from analysis.results import collect
 from analysis.statistics import Interval, Summary
@@ -65,13 +65,46 @@ def test_ablation_without_retraining_judges_by_search():
 
 
 def test_ablation_shows_benchmark_lookups_beside_the_papers():
-    ledger = make_ledger(space="nasbench201", settings=("method=stc",), paper="table-6", retrain=False, epochs=1)
-    trials, epochs, alphas = ledger.frames
-    trials["lookup_cifar10_test"] = [91.0, 92.0, 93.0, 94.0]
-    table = ablation(collect(ledger.sweep, ledger.planned, trials, epochs, alphas), "")
+    _, results = _looked_up(91.0, 92.0, 93.0, 94.0)
+    table = ablation(results, "")
     assert _column(table, "CIFAR-10 test, %") == ["92.50 ± 1.29"]
+    assert _column(table, "95% interval (CIFAR-10 test)") == ["91.50 to 93.50"]
     assert _column(table, "Paper: CIFAR-10 test, %") == ["93.41 ± 0.20"]
-    assert "Paper: CIFAR-100 test, %" not in table.columns
+    assert "Paper: ImageNet16-120 test, %" not in table.columns
+    assert any("nasbench201@parquet:abc" in note for note in table.notes)
+    assert [row[-2:] for row in runs(results).rows] == [
+        (millions(run.search_value("params")), run.trial_id) for run in results.runs
+    ]
+    assert _column(runs(results), "CIFAR-10 test, %") == ["91.00", "92.00", "93.00", "94.00"]
+
+
+def _looked_up(*accuracies, **options):
+    options = {"settings": ("method=stc",), "paper": "table-6", "retrain": False} | options
+    return _results(space="nasbench201", looked_up=accuracies, **options)
+
+
+def test_settings_without_retraining_are_judged_by_the_benchmark():
+    _, results = _looked_up(*range(80, 92), settings=("a", "b"), seeds=tuple(range(6)))
+    assert results.best("a").seed == 5
+    table = paired(results)
+    assert "accuracy in the benchmark (CIFAR-10 test) against a" in table.caption
+    assert table.records[0]["difference_mean"] == pytest.approx(6.0)
+
+
+def test_a_cell_that_the_benchmark_lacks_is_a_gap_and_no_number():
+    _, results = _looked_up(91.0, 92.0, None, 93.0)
+    table = ablation(results, "")
+    assert _column(table, "CIFAR-10 test, %") == ["92.00 ± 1.00"]
+    assert _column(table, "n") == ["3 (1 missing)"]
+    assert any("method=stc (1 lookup failed)" in note for note in table.notes)
+    _, results = _looked_up(91.0, 92.0, 93.0)
+    assert any("method=stc (1 lookup missing)" in note for note in ablation(results, "").notes)
+
+
+def test_seeds_that_found_the_same_cell_have_the_same_lookup():
+    _, results = _looked_up(91.0, 91.0, 93.0, 94.0, duplicates=True)
+    assert [run.lookup_value("lookup_cifar10_test") for run in results.runs] == [91.0, 91.0, 93.0, 94.0]
+    assert len(results.stage("lookup")) == 3
 
 
 def test_paired_differences_are_against_the_first_setting():

@@ -320,7 +320,7 @@ def test_reading_verbs_work_where_the_images_are_not(stcnas: Any, at: list[str],
     for verb in ("plan", "status", "report"):
         code, _, err = stcnas(verb, sweep, *at)
         assert code == 0
-        assert "parquet cannot be read here; its images are taken to be the recorded ones, parquet@" in err
+        assert "parquet cannot be read here; its content is taken to be the recorded one, parquet@" in err
     assert json.loads(stcnas("plan", sweep, *at, "--json")[1])["missing"] == 0
     assert stcnas("run", sweep, *at, "--backend", "inline")[0] == 2, "what computes needs the images"
     assert stcnas("plan", sweep, "--storage", str(tmp_path / "empty"))[0] == 2

@@ -75,7 +75,7 @@ def test_moves_all_finished_trials_and_no_failed_one(files: Files) -> None:
     ledger = Ledger(MemoryStorage(files))
     before = seen(ledger)
     done = collect(ledger)
-    assert [(table.table, table.moved) for table in done] == [("alphas", 3), ("epochs", 3), ("trials", 3)]
+    assert [(table.table, table.moved) for table in done] == [("alphas", 3), ("ranks", 0), ("epochs", 3), ("trials", 3)]
     assert own_files(files) == {f"{table}/f.parquet" for table in ("trials", "epochs", "alphas")}
     assert seen(ledger) == before
     forget_cache()

@@ -83,6 +83,9 @@ CHANGES = {
     "warmup_epochs": 1,
     "precision": "bf16",
     "evaluate_every": 2,
+    "rank_every": 2,
+    "rank_cells": 20,
+    "rank_images": 64,
     "lr": 0.1,
     "lr_min": 0.01,
     "momentum": 0.8,
@@ -127,6 +130,7 @@ CHANGES = {
         SearchConfig(**SMALL),
         SearchConfig(js_lambda="0"),
         *(SearchConfig(method=method) for method in METHOD_FIELDS if method != "stc"),
+        SearchConfig(rank_every=5),
     ],
 )
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SearchConfig)])

@@ -38,6 +38,7 @@ def test_only_what_another_start_can_heal_gets_one() -> None:
         "preempted": None,
         "diverged": 0,
         "bug": 0,
+        "not_found": 0,
     }
 
 

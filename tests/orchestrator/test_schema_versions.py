@@ -19,7 +19,7 @@ from orchestrator.schema import EPOCHS, SCHEMA_VERSION, TRIALS
 from orchestrator.storage import LocalStorage
 
 VERSIONS = range(1, SCHEMA_VERSION + 1)
-KEYS = {table: records.key_of(table, ID) for table in ("trials", "epochs", "alphas")} | {
+KEYS = {table: records.key_of(table, ID) for table in ("trials", "epochs", "alphas", "ranks", "benchmarks")} | {
     "failures": f"failures/{ID}/1.parquet"
 }
 
