@@ -10,6 +10,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from stcnas_core.errors import InputError
@@ -218,7 +219,8 @@ class SearchConfig:
 
     def effective(self) -> dict[str, Any]:
         """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
-        fields = {field.name: self.value(field.name) for field in dataclasses.fields(self)}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields |= {name: self.value(name) for name, value in fields.items() if value is None}
         inert = set().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[self.method]
         inert |= METHOD_WITHOUT.get(self.method, set())
         if self.method in UNTRAINED:
@@ -425,13 +427,24 @@ def _at_least(config: Any, bound: float, *names: str) -> None:
             raise _bad(name, value, f"be a finite number of at least {bound}")
 
 
+@cache
+def _options(config: type) -> dict[str, tuple[Any, ...]]:
+    """The values that are allowed in the fields that name some, None among them where it is one."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for field in dataclasses.fields(config):
+        kinds = (field.type, *typing.get_args(field.type))
+        options = [option for kind in kinds if typing.get_origin(kind) is Literal for option in typing.get_args(kind)]
+        if options:
+            found[field.name] = (*options, *([None] if type(None) in kinds else []))
+    return found
+
+
 def _common_checks(config: SearchConfig | RetrainConfig) -> None:
     """What holds for every field of both, checked here so that Python callers are as safe as sweep files."""
-    for field in dataclasses.fields(config):
-        for kind in (field.type, *typing.get_args(field.type)):
-            options, value = typing.get_args(kind), getattr(config, field.name)
-            if typing.get_origin(kind) is Literal and value is not None and value not in options:
-                raise _bad(field.name, value, f"be one of {', '.join(map(repr, options))}")
+    for name, options in _options(type(config)).items():
+        value = getattr(config, name)
+        if value not in options:
+            raise _bad(name, value, f"be one of {', '.join(repr(option) for option in options if option is not None)}")
     _at_least(config, 1, "cells", "channels", "batch_size", "epochs", "evaluate_every")
     _at_least(config, 0, "seed", "lr", "lr_min", "momentum", "weight_decay")
     if not config.grad_clip > 0:

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stcnas_core.errors import InputError
 
@@ -18,6 +19,7 @@ class Ramp:
     end: float
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse(cls, text: str) -> "Ramp":
         """Read `"2"` (static) or `"0->2"` (rising or falling); raises InputError on anything else."""
         match = _RAMP.fullmatch(text) if len(text) <= 100 else None
