@@ -18,6 +18,8 @@ def table(result: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return "-".join(map(_shown, value))
     if isinstance(value, float):
         return f"{value:.3f}" if value < 10 else f"{value:.0f}"
     return str(value)

@@ -76,6 +76,9 @@ def test_the_table_3_rows_hold_what_they_are_read_for() -> None:
         for key in ("cpu_ms", "ratio_random_subnet", "ratio_fixed_subnet", "saved_mb", "saved_ratio_random_subnet"):
             assert rows[name][key] > 0
         assert rows[name]["ratio_doubled"] > 0
+        for yardstick in ("random", "fixed"):
+            low, high = rows[name][f"ratio_{yardstick}_subnet_quartiles"]
+            assert low <= rows[name][f"ratio_{yardstick}_subnet"] <= high
     assert result["n"] == 2
     assert result["versions"]["torch"] == torch.__version__
 
