@@ -75,7 +75,7 @@ def _ablation_record(results: Results, setting: str) -> dict[str, Any]:
         paper["test_accuracy"] = printed
     _, judged = outcome(results)
     peaks = [peak for run in runs if (peak := run.search_value("peak_memory_bytes")) is not None]
-    cells = [run.genotype for run in runs if run.genotype is not None]
+    cells = [run.genotype for run in runs if run.finished is not None]
     params = summarize(run.retrain_value("params") for run in runs)
     return {
         "setting": setting,
@@ -180,6 +180,8 @@ def _ablation_notes(results: Results, records: list[dict[str, Any]]) -> tuple[st
         notes.append(f"The test accuracy of a search is the mean over up to {retrains} retrainings of its cell.")
     if any(record["distinct"] < record["searches"] for record in records):
         notes.append("Seeds that found the same cell share its retraining, so their accuracies are not independent.")
+    if any(run.state == "given" for run in results.runs):
+        notes.append("Rows without a search are cells that the sweep names: n is their trainings, one a retrain seed.")
     if results.lookups:
         tables = sorted({str(record["data"]) for record in results.stage("lookup")})
         notes.append(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis import ablation, formats, inherited, sections, tables
 from analysis.formats import Table
-from analysis.provenance import facts, ran, scale, versions
+from analysis.provenance import facts, scale, versions
 from analysis.results import Record, Results, collect
 from analysis.search_cost import search_cost
 from analysis.style import css_variables
@@ -74,7 +74,7 @@ def status_line(results: Results) -> str:
 def _tables(results: Results) -> dict[str, Table]:
     """Every table that exists for this sweep, by name, in the report's order."""
     made = [
-        ablation.ablation(results, _ran(results)),
+        ablation.ablation(results, sections.ran_both(results)),
         tables.paired(results),
         tables.ranking_table(results),
         inherited.by_setting(results),
@@ -84,14 +84,6 @@ def _tables(results: Results) -> dict[str, Table]:
         tables.runs(results),
     ]
     return {table.name: table for table in made if table is not None}
-
-
-def _ran(results: Results) -> str:
-    """What was run, of both stages, as a sentence for captions of tables that leave the page."""
-    text = f"Search: {ran(results.stage('search'), 'search')}."
-    if results.retrains_planned:
-        text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
-    return text
 
 
 def _page(results: Results, beside: dict[str, Table], command: str, made_at: datetime.datetime) -> str:

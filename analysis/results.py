@@ -26,7 +26,8 @@ RANKS = ["trial_id", "epoch", "genotype", "accuracy"]
 class Run:
     """One planned search (a seed of a setting), and the retrainings and the lookup of the cell that it found.
 
-    `state` is the search's: finished, failed or missing; `record` is None where it is missing.
+    `state` is the search's: finished, failed or missing; `record` is None where it is missing. A cell that the sweep
+    names itself, `state` given, is a run for each of its retrainings, under the retrain seed and without a search.
     """
 
     setting: str
@@ -40,6 +41,8 @@ class Run:
     failed_retrains: int
     looked_up: Record | None = None
     """The record of this cell's lookup in a benchmark table, finished or failed."""
+    named: Genotype | None = None
+    """The cell of a given run, as far as a record says what it is."""
 
     @property
     def finished(self) -> Record | None:
@@ -48,7 +51,9 @@ class Run:
 
     @cached_property
     def genotype(self) -> Genotype | None:
-        """The derived cell; None unless the search finished."""
+        """The derived cell; None unless the search finished or the cell was given."""
+        if self.state == "given":
+            return self.named
         record = self.finished
         return None if record is None else genotype_of(record)
 
@@ -109,6 +114,11 @@ class Results:
         return Counter(state_of(self.records.get(trial["id"])) for trial in self.planned)
 
     @cached_property
+    def searches_planned(self) -> bool:
+        """Whether anything is searched; a sweep may retrain given cells alone."""
+        return any(trial["stage"] == "search" for trial in self.planned)
+
+    @cached_property
     def lookups_planned(self) -> bool:
         """Whether cells are looked up in a benchmark table."""
         return any(trial["stage"] == "lookup" for trial in self.planned)
@@ -142,7 +152,7 @@ class Results:
 
     def best(self, setting: str) -> Run | None:
         """The run to show for a setting: the one of the highest worth; the lowest seed of ties."""
-        found = [run for run in self.of(setting) if run.finished is not None]
+        found = [run for run in self.of(setting) if run.genotype is not None]
         if not found:
             return None
         return max(found, key=lambda run: (*self.worth(run), -run.seed))
@@ -210,7 +220,9 @@ def collect(
             by_genotype.setdefault(genotype_of(known), []).append(record)
     searches = [trial for trial in planned if trial["stage"] == "search"]
     runs = [_run(trial, records.get(trial["id"]), by_genotype, looked_up, len(retrain_seeds)) for trial in searches]
-    settings = tuple(dict.fromkeys(trial["setting"] for trial in searches))
+    runs += _given(planned, records, looked_up)
+    given = (trial["setting"] for trial in planned if trial["stage"] != "search" and trial.get("parent") is None)
+    settings = tuple(dict.fromkeys([*(trial["setting"] for trial in searches), *given]))
     position = {setting: index for index, setting in enumerate(settings)}
     finished = {id_ for id_, record in records.items() if state_of(record) == "finished"}
     return Results(
@@ -277,6 +289,35 @@ def _run(
         failed_retrains=failed,
         looked_up=found,
     )
+
+
+def _given(planned: Sequence[Record], records: Mapping[str, Record], looked_up: Mapping[Genotype, Record]) -> list[Run]:
+    """A run for each retraining of a cell that the sweep names; for its lookup where it is not retrained."""
+    mine = [trial for trial in planned if trial["stage"] != "search" and trial.get("parent") is None]
+    retrained = {trial["setting"] for trial in mine if trial["stage"] == "retrain"}
+    runs: list[Run] = []
+    for trial in mine:
+        if trial["stage"] == "lookup" and trial["setting"] in retrained:
+            continue
+        record = records.get(trial["id"])
+        state = state_of(record)
+        cell = genotype_of(record) if record is not None and record.get("genotype") else None
+        is_training = trial["stage"] == "retrain"
+        runs.append(
+            Run(
+                setting=trial["setting"],
+                seed=int(trial.get("retrain_seed") or 0),
+                trial_id=trial["id"],
+                state="given",
+                record=None,
+                retrains=(record,) if is_training and state == "finished" and record is not None else (),
+                missing_retrains=int(is_training and state == "missing"),
+                failed_retrains=int(is_training and state == "failed"),
+                looked_up=None if cell is None else looked_up.get(cell),
+                named=cell,
+            )
+        )
+    return runs
 
 
 def _select(frame: pd.DataFrame, ids: Iterable[str]) -> pd.DataFrame:

@@ -103,11 +103,15 @@ def build(results: Results, sheet: Sheet) -> Figures:
         best_cells=tuple(_cell_view(results, run, drawn) for run in best),
         all_cells=everything,
         cells_left_out=left_out,
-        cells_caption=f"{not_shown}Derived after the last epoch. Search: {ran(results.stage('search'), 'search')}.",
+        cells_caption=not_shown + (_derived(results) if results.searches_planned else "Given by the sweep."),
         alphas=tuple(view for view in alphas if view is not None),
         settings_legend=tuple((name, variable_of(colour), marker) for name, (colour, marker) in colours.items()),
         operations_legend=_operations(results),
     )
+
+
+def _derived(results: Results) -> str:
+    return f"Derived after the last epoch. Search: {ran(results.stage('search'), 'search')}."
 
 
 def _best(results: Results) -> tuple[list[Run], str]:
@@ -172,7 +176,7 @@ def _last_line(error: str | None) -> str:
 
 
 def _trial_name(trial: Record) -> str:
-    name = f"{trial['setting']}, seed {trial['seed']}"
+    name = trial["setting"] if trial["seed"] is None else f"{trial['setting']}, seed {trial['seed']}"
     return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, {trial['stage']}"
 
 
@@ -194,10 +198,10 @@ def _total_seconds(results: Results) -> float | None:
 
 
 def ran_both(results: Results) -> str:
-    text = f"Search: {ran(results.stage('search'), 'search')}."
-    if results.retrains_planned:
-        text += f" Retrain: {ran(results.stage('retrain'), 'retrain')}."
-    return text
+    """What was run, of both stages as far as they are planned, as sentences for captions."""
+    planned = {"search": results.searches_planned, "retrain": results.retrains_planned}
+    names = [stage for stage, is_planned in planned.items() if is_planned]
+    return " ".join(f"{stage.capitalize()}: {ran(results.stage(stage), stage)}." for stage in names)
 
 
 def _points(results: Results, sheet: Sheet) -> Captioned | None:
@@ -295,7 +299,7 @@ def _accuracies(results: Results, run: Run) -> str:
 
 def _draw_cells(results: Results, best: Iterable[Run], sheet: Sheet) -> dict[Genotype, Kinds]:
     """Each distinct cell once: those of the best runs, and as many of the others as the gallery holds."""
-    found = dict.fromkeys(_genotype(run) for run in results.runs if run.finished is not None)
+    found = dict.fromkeys(_genotype(run) for run in results.runs if run.genotype is not None)
     wanted = dict.fromkeys([*list(found)[:GALLERY], *(_genotype(run) for run in best)])
     return {
         genotype: tuple((kind, draw_cell(genotype, kind, sheet)) for kind in genotype.topology.kinds)
@@ -306,7 +310,7 @@ def _draw_cells(results: Results, best: Iterable[Run], sheet: Sheet) -> dict[Gen
 def _distinct_cells(results: Results, drawn: Mapping[Genotype, Kinds]) -> tuple[tuple[CellView, ...], int]:
     finders: dict[Genotype, list[Run]] = {}
     for run in results.runs:
-        if run.finished is not None:
+        if run.genotype is not None:
             finders.setdefault(_genotype(run), []).append(run)
     views = []
     for index, (genotype, found) in enumerate(list(finders.items())[:GALLERY], start=1):

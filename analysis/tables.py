@@ -10,11 +10,12 @@ from analysis.statistics import SMALLEST_TESTED, Summary, holm, paired_differenc
 
 def paired(results: Results) -> Table | None:
     """Each setting minus the first, paired by seed; None where there is nothing to compare."""
-    if len(results.settings) < 2:
+    searched = list(dict.fromkeys(run.setting for run in results.runs if run.state != "given"))
+    if len(searched) < 2:
         return None
     what, judged = outcome(results)
-    first, *others = results.settings
-    by_seed = {setting: {run.seed: judged(run) for run in results.of(setting)} for setting in results.settings}
+    first, *others = searched
+    by_seed = {setting: {run.seed: judged(run) for run in results.of(setting)} for setting in searched}
     differences = [paired_difference(by_seed[first], by_seed[other]) for other in others]
     adjusted = holm([difference.p_value for difference in differences])
     columns = ("Setting", "Pairs", "Mean difference", "95% interval", "p")
@@ -143,7 +144,9 @@ def cost(results: Results) -> Table:
         runs = results.of(setting)
         distinct = {record["trial_id"]: record for run in runs for record in run.retrains}
         retrained += len(distinct)
-        stages: list[tuple[str, list[Record]]] = [("search", [run.finished for run in runs if run.finished])]
+        stages: list[tuple[str, list[Record]]] = []
+        if any(run.state != "given" for run in runs):
+            stages.append(("search", [run.finished for run in runs if run.finished]))
         if results.retrains_planned:
             stages.append(("retrain", list(distinct.values())))
         for stage, found in stages:
@@ -250,7 +253,7 @@ def runs(results: Results) -> Table:
         )
     return Table(
         "runs",
-        "Every planned search.",
+        "Every planned search, and every training of a given cell.",
         columns,
         tuple(rows),
         frozenset({"Seed", *numeric, "Params, M"}),

@@ -296,16 +296,21 @@ def search(
 
 @app.command()
 def genotype(text: Annotated[str, typer.Argument(show_default=False)], as_json: AsJson = False) -> None:
-    """Check a genotype in any of its forms, and print it with its counts of operations."""
-    from stcnas_core.genotype import Genotype
+    """Check a genotype in any of its forms, or name a published one, and print it with its counts of operations."""
+    from stcnas_core.published_cells import PUBLISHED_CELLS, name_of, named
 
-    found = Genotype.parse(text)
+    found = named(text)
+    name = name_of(found)
+    source = None if name is None else PUBLISHED_CELLS[name].source
     counts = {operation: found.count(operation) for operation in found.topology.operations}
     if as_json:
-        _print_json({"text": found.to_text(), "json": json.loads(found.to_json()), "counts": counts})
+        published = {"published_as": name, "source": source}
+        _print_json({"text": found.to_text(), "json": json.loads(found.to_json()), "counts": counts, **published})
         return
     typer.echo(found.to_text())
     typer.echo(found.to_json())
+    if name is not None:
+        typer.echo(f"published as {name}: {source}")
     for operation, by_cell in counts.items():
         if any(by_cell.values()):
             typer.echo(f"{operation}: " + ", ".join(f"{count} in {cell}" for cell, count in by_cell.items()))

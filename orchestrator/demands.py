@@ -6,7 +6,8 @@ from orchestrator.packing import HEAVIEST_CELL, Shape
 from orchestrator.plan import Stage, Trial
 from orchestrator.preflight import Demand, Node, check_demands
 from orchestrator.scheduler import Run
-from stcnas_core.config import SearchConfig
+from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.genotype import Genotype
 
 
 class Demands:
@@ -69,5 +70,8 @@ class Demands:
         sweep = self.run.plan.sweep
         config = trial.config
         if not isinstance(config, SearchConfig):
-            config = sweep.retraining(HEAVIEST_CELL[self._spaces[trial.parent or ""]])
+            space = self._spaces.get(trial.parent or "")
+            if space is None and isinstance(config, RetrainConfig):
+                space = Genotype.parse(config.genotype).space
+            config = sweep.retraining(HEAVIEST_CELL[space or "darts"])
         return Shape.of(trial.stage, config, trial.data, sweep.data.path)

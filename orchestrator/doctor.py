@@ -100,7 +100,8 @@ def _resources(sweep: Sweep | None, nodes: list[Node]) -> list[Check]:
     has = f"{cpus:g} CPUs, {gpus:g} GPUs on {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}"
     if sweep is None:
         return [Check("resources", HERE, True, has)]
-    stages: tuple[Stage, ...] = ("search",) if sweep.retrain is None else ("search", "retrain")
+    planned: dict[Stage, bool] = {"search": sweep.searching, "retrain": sweep.retrain is not None}
+    stages: list[Stage] = [stage for stage, is_planned in planned.items() if is_planned]
     findings: list[Check] = []
     for stage in stages:
         asked = getattr(sweep.resources, stage)

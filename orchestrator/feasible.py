@@ -46,7 +46,7 @@ def check_lookup(sweep: Sweep, setting: str, space: str) -> None:
     """Raises InputError, with its place in the file, where cells of `space` are in no benchmark table."""
     if sweep.lookup is not None and space != BENCHMARK:
         raise InputError(
-            f"{sweep.where('lookup')}: setting {setting!r} searches the {space} space, and the table has cells of "
+            f"{sweep.where('lookup')}: setting {setting!r} is of the {space} space, and the table has cells of "
             f"{BENCHMARK}; set search.space: {BENCHMARK}, or look nothing up"
         )
 

@@ -23,7 +23,7 @@ class Job:
     sweep: str
     stage: Stage
     setting: str
-    seed: int
+    seed: int | None
     retrain_seed: int | None
     parent: str | None
     data: str

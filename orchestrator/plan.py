@@ -1,7 +1,7 @@
 """From a sweep to its trials: what is to be computed, under which id, in which order."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator import benchmark
@@ -9,8 +9,9 @@ from orchestrator.benchmark import BENCHMARK
 from orchestrator.feasible import check_lookup, check_retraining
 from orchestrator.identity import Config, LookupConfig, Stage, canonical_config, trial_id, trial_ids
 from orchestrator.settings import expand
-from orchestrator.spec import ANY_GENOTYPE, Sweep
+from orchestrator.spec import ANY_GENOTYPE, Lookup, Sweep
 from stcnas_core.config import RetrainConfig, with_seed
+from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 
 __all__ = ["Plan", "Stage", "Trial", "canonical_config", "make_plan", "trial_id"]
@@ -28,12 +29,13 @@ class Trial:
     stage: Stage
     setting: str
     """Name of the sweep's setting; of a retraining or lookup that several share, the first one's."""
-    seed: int
-    """Seed of the search; of a retraining or lookup, the seed of the search that found its cell."""
+    seed: int | None
+    """Seed of the search; of a retraining or lookup, that of the search that found its cell, None without a search."""
     retrain_seed: int | None
     config: Config | None
     parent: str | None
-    """Of a retraining or lookup, the id of the search that found its cell first in the order of the plan."""
+    """Of a retraining or lookup, the id of the search that found its cell first in the order of the plan; None where
+    the sweep names the cell."""
     data: str
     """Data set, or benchmark table, and fingerprint."""
 
@@ -46,6 +48,8 @@ class Plan:
     searches: tuple[Trial, ...]
     retrain_data: str | None
     """Data set and fingerprint of the retrainings; None where there are none."""
+    given: tuple[Trial, ...] = ()
+    """Lookups and retrainings of the cells that the sweep names itself."""
     lookup_data: str | None = None
     """Space and fingerprint of the benchmark table; None where nothing is looked up."""
     _known: dict[str, tuple[tuple[str, RetrainConfig], ...]] = dataclasses.field(
@@ -53,11 +57,13 @@ class Plan:
     )
 
     def trials(self, genotypes: Mapping[str, str]) -> tuple[Trial, ...]:
-        """Searches, then what follows each, in their order; `genotypes` maps ids of searches to cells.
+        """Searches, then what is done with given cells, then what follows each search, in their order.
+
+        `genotypes` maps ids of searches to cells.
 
         What follows equal cells is done once, for the first asker. Raises GenotypeError for a text that is no cell.
         """
-        followers: dict[str, Trial] = {}
+        followers = {trial.id: trial for trial in self.given}
         for search in self.searches:
             for trial in self.followers(search, genotypes.get(search.id)):
                 followers.setdefault(trial.id, trial)
@@ -78,7 +84,7 @@ class Plan:
             return ()
         name, config = f"{search.id}-lookup", None
         if genotype is not None:
-            config = LookupConfig(Genotype.parse(genotype).canonical_text(), dict(self.sweep.lookup.columns))
+            config = _lookup(self.sweep.lookup, genotype)
             name = trial_id("lookup", config, self.lookup_data)
         return (Trial(name, "lookup", search.setting, search.seed, None, config, search.id, self.lookup_data),)
 
@@ -124,10 +130,17 @@ def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
     """
     fingerprint = fingerprint or fingerprint_of
     settings = expand(sweep)
-    for space in dict.fromkeys(setting.config.space for setting in settings):
+    spaces = {setting.name: setting.config.space for setting in settings}
+    for name, text in sweep.genotypes.items():
+        if name in spaces:
+            raise InputError(f"{sweep.where('genotypes', name)}: {name!r} is a setting of the searches too; rename it")
+        spaces[name] = Genotype.parse(text).space
+    if sweep.genotypes and sweep.retrain is None and sweep.lookup is None:
+        raise InputError(f"{sweep.where('genotypes')}: nothing is done with these cells; add `retrain` or `lookup`")
+    for space in dict.fromkeys(spaces.values()):
         check_retraining(sweep, space)
-    for setting in settings:
-        check_lookup(sweep, setting.name, setting.config.space)
+    for name, space in spaces.items():
+        check_lookup(sweep, name, space)
     retrain_set = None if sweep.retrain is None else sweep.retraining(ANY_GENOTYPE["darts"]).dataset
     data: dict[str, str] = {}
     for dataset in [*(setting.config.dataset for setting in settings), *([] if retrain_set is None else [retrain_set])]:
@@ -140,4 +153,21 @@ def make_plan(sweep: Sweep, fingerprint: Fingerprint | None = None) -> Plan:
             config = with_seed(setting.config, seed)
             searches.append(Trial(name, "search", setting.name, seed, None, config, None, data[config.dataset]))
     table = None if sweep.lookup is None else fingerprint(BENCHMARK, sweep.lookup.path)
-    return Plan(sweep, tuple(searches), None if retrain_set is None else data[retrain_set], table)
+    retrain_data = None if retrain_set is None else data[retrain_set]
+    return Plan(sweep, tuple(searches), retrain_data, tuple(_given(sweep, retrain_data, table)), table)
+
+
+def _given(sweep: Sweep, retrain_data: str | None, table: str | None) -> Iterator[Trial]:
+    """What is done with the cells that the sweep names."""
+    for name, genotype in sweep.genotypes.items():
+        if table is not None and sweep.lookup is not None:
+            config = _lookup(sweep.lookup, genotype)
+            yield Trial(trial_id("lookup", config, table), "lookup", name, None, None, config, None, table)
+        for seed in () if retrain_data is None else sweep.retrain_seeds:
+            config = sweep.retraining(genotype, seed)
+            id_ = trial_id("retrain", config, retrain_data or "")
+            yield Trial(id_, "retrain", name, None, seed, config, None, retrain_data or "")
+
+
+def _lookup(lookup: Lookup, genotype: str) -> LookupConfig:
+    return LookupConfig(Genotype.parse(genotype).canonical_text(), dict(lookup.columns))

@@ -233,8 +233,13 @@ def reporter(tracker: Tracker, stream: TextIO = sys.stdout) -> Reporter:
 
 def named(trial: Trial) -> str:
     """A trial in a person's words."""
-    retrain = "" if trial.retrain_seed is None else f", retrain seed {trial.retrain_seed}"
-    return f"{trial.stage} {trial.setting}, seed {trial.seed}{retrain}"
+    return described(trial.stage, trial.setting, trial.seed, trial.retrain_seed)
+
+
+def described(stage: str, setting: str, seed: int | None, retrain_seed: int | None) -> str:
+    """What a person calls a trial by; cells that a sweep names have no seed of a search."""
+    seeds = (("seed", seed), ("retrain seed", retrain_seed))
+    return f"{stage} {setting}" + "".join(f", {name} {value}" for name, value in seeds if value is not None)
 
 
 def duration(seconds: float) -> str:

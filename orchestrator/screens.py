@@ -8,7 +8,7 @@ from rich.table import Table
 from orchestrator.identity import Stage
 from orchestrator.ledger import State
 from orchestrator.overview import Overview, by_setting
-from orchestrator.progress import duration
+from orchestrator.progress import described, duration
 
 _COUNTED = (
     "finished",
@@ -50,13 +50,12 @@ def show_status(overview: Overview) -> None:
     for trial in content["trials"]:
         if trial["state"] == "running":
             console.print(
-                f"begun: {trial['stage']} {trial['setting']}, seed {trial['seed']}, {trial['epochs_done']} epochs done",
+                f"begun: {_name(trial)}, {trial['epochs_done']} epochs done",
                 markup=False,
             )
     for failure in content["failures"]:
         console.print(
-            f"failed: {failure['stage']} {failure['setting']}, seed {failure['seed']}, attempt {failure['attempt']} "
-            f"({failure['error_kind']}): {failure['error']}",
+            f"failed: {_name(failure)}, attempt {failure['attempt']} ({failure['error_kind']}): {failure['error']}",
             markup=False,
         )
     for kind in content["failure_kinds"]:
@@ -96,6 +95,10 @@ def show_findings(content: dict) -> None:
         print(f"{files} files are wrong; what was moved aside and is planned runs again with the next run")
     else:
         print(f"{files} files are wrong; nothing was touched, --move-aside clears away what can be")
+
+
+def _name(row: dict) -> str:
+    return described(row["stage"], row["setting"], row["seed"], row["retrain_seed"])
 
 
 def _title(console: Console, overview: Overview) -> None:

@@ -17,7 +17,7 @@ from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.lease import Holder, Lease, Leases
 from orchestrator.overview import Overview, examine
 from orchestrator.plan import Trial
-from orchestrator.progress import Tracker, reporter
+from orchestrator.progress import Tracker, described, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
 from orchestrator.shard import Shard
 from orchestrator.simulation import Simulation
@@ -184,10 +184,9 @@ def _tell_counts(overview: Overview, out: TextIO, part: str = "") -> None:
 def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
     """Say how it ended and what to do next; returns the exit code."""
     for failure in overview.failures():
-        retrain = "" if failure["retrain_seed"] is None else f", retrain seed {failure['retrain_seed']}"
+        name = described(*(failure[key] for key in ("stage", "setting", "seed", "retrain_seed")))
         print(
-            f"failed: {failure['stage']} {failure['setting']}, seed {failure['seed']}{retrain} "
-            f"({failure['error_kind']}): {failure['error']}",
+            f"failed: {name} ({failure['error_kind']}): {failure['error']}",
             file=out,
         )
     given_up = overview.given_up()

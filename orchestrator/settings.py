@@ -30,12 +30,16 @@ class Setting:
 
 
 def expand(sweep: Sweep) -> tuple[Setting, ...]:
-    """All settings, variants outermost, axes in the order of the file.
+    """All settings that are searched, variants outermost, axes in the order of the file.
 
     Raises InputError for more than LARGEST_PLAN trials, a setting that cannot run, an axis without effect, and two
     settings that are the same search.
     """
     _check_size(sweep)
+    if not sweep.searching:
+        if sweep.says("seeds"):
+            raise InputError(f"{sweep.where('seeds')}: seeds are of searches, and this sweep has none; remove the key")
+        return ()
     variants: dict[str | None, dict[str, Any]] = {**sweep.variants} if sweep.variants else {None: {}}
     axes = {axis: [(written(value), value) for value in values] for axis, values in sweep.grid.items()}
     settings: list[Setting] = []
@@ -61,8 +65,8 @@ def written(value: Any) -> str:
 
 def _check_size(sweep: Sweep) -> None:
     axes = [len(values) for values in sweep.grid.values()]
-    searches = max(len(sweep.variants), 1) * math.prod(axes) * len(sweep.seeds)
-    trials = searches * (1 + len(sweep.retrain_seeds))
+    searches = max(len(sweep.variants), 1) * math.prod(axes) * len(sweep.seeds) if sweep.searching else 0
+    trials = searches * (1 + len(sweep.retrain_seeds)) + len(sweep.genotypes) * len(sweep.retrain_seeds)
     if trials > LARGEST_PLAN:
         factors = {"variants": len(sweep.variants), **{axis: len(values) for axis, values in sweep.grid.items()}}
         factors |= {"seeds": len(sweep.seeds), "retrain seeds": len(sweep.retrain_seeds)}

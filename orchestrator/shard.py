@@ -36,5 +36,8 @@ class Shard:
         return int(trial_id, 16) % self.of == self.index - 1
 
     def part(self, plan: Plan) -> Plan:
-        """The plan of this shard: its searches, and what they ask to be retrained."""
-        return dataclasses.replace(plan, searches=tuple(trial for trial in plan.searches if self.holds(trial.id)))
+        """The plan of this shard: its searches and what they ask for, its share of what is done with given cells."""
+        searches, given = (
+            tuple(trial for trial in trials if self.holds(trial.id)) for trials in (plan.searches, plan.given)
+        )
+        return dataclasses.replace(plan, searches=searches, given=given)

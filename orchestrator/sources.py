@@ -22,6 +22,7 @@ TOP_KEYS = (
     "grid",
     "variants",
     "seeds",
+    "genotypes",
     "retrain",
     "lookup",
     "resources",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -23,6 +24,7 @@ from orchestrator.sources import Source
 from orchestrator.yaml_file import read
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
+from stcnas_core.published_cells import named
 
 ANY_GENOTYPE = {
     "darts": "Genotype(normal={pairs}, normal_concat=range(2, 6), reduce={pairs}, reduce_concat=range(2, 6))".format(
@@ -111,6 +113,18 @@ class Lookup(BaseModel):
     columns: dict[Metric, str] = {}
 
 
+def _by_name(value: Any) -> Any:
+    """A list holds names of published cells, a mapping cells under names of the file's own."""
+    if not isinstance(value, list):
+        return value
+    for entry in value:
+        if not isinstance(entry, str) or value.count(entry) > 1:
+            raise ValueError(
+                f"{entry!r} must be the name of a published cell, once; other cells need a name: `name: cell`"
+            )
+    return {entry: entry for entry in value}
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_plain_name)]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 _+()/-]{0,98}[A-Za-z0-9)+])?$")]
 
@@ -120,6 +134,7 @@ class Sweep(BaseModel):
 
     `search`, `grid`, `variants` and `retrain` hold the fields that were given, in the types of SearchConfig and
     RetrainConfig; what was not given is the configuration's default. `lookup` looks found cells up in a benchmark.
+    `genotypes` are cells that are retrained or looked up without a search.
     """
 
     model_config = STRICT
@@ -131,6 +146,7 @@ class Sweep(BaseModel):
     grid: Annotated[dict[str, list[Any]], Given(GridSection)] = {}
     variants: dict[VariantName, Annotated[dict[str, Any], Given(SearchSection)]] = {}
     seeds: Seeds = [0]
+    genotypes: Annotated[dict[VariantName, str], BeforeValidator(_by_name)] = {}
     retrain: Annotated[dict[str, Any], Given(RetrainSection)] | None = None
     resources: Resources = Resources()
     lookup: Lookup | None = None
@@ -146,6 +162,19 @@ class Sweep(BaseModel):
     def _possible(cls, search: dict[str, Any]) -> dict[str, Any]:
         SearchConfig(**search)
         return search
+
+    @field_validator("genotypes")
+    @classmethod
+    def _cells(cls, genotypes: dict[str, str]) -> dict[str, str]:
+        """Canonical texts; a name may stand for a cell that it was published under."""
+        found: dict[str, str] = {}
+        for name, text in genotypes.items():
+            cell = named(text).canonical_text()
+            same = next((other for other, known in found.items() if known == cell), None)
+            if same is not None:
+                raise ValueError(f"{name!r} and {same!r} are the same cell; keep one")
+            found[name] = cell
+        return found
 
     @field_validator("variants")
     @classmethod
@@ -167,6 +196,11 @@ class Sweep(BaseModel):
         retrain = {"seeds": [0], **inherited, **retrain}
         RetrainConfig(**_without_seeds(retrain), genotype=ANY_GENOTYPE["darts"])
         return retrain
+
+    @property
+    def searching(self) -> bool:
+        """Whether there is anything to search: a sweep of `genotypes` alone has nothing."""
+        return not self.genotypes or bool(self.search or self.grid or self.variants)
 
     @property
     def base(self) -> SearchConfig:

@@ -10,16 +10,11 @@ from stcnas_core.bench.measure import saved_activations
 from stcnas_core.bench.setting import Setting
 from stcnas_core.genotype import Genotype
 from stcnas_core.path import select, to_genotype
+from stcnas_core.published_cells import PUBLISHED_CELLS
 from stcnas_core.topology import TOPOLOGIES
 
 FIXED = {
-    "darts": (
-        "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
-        "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], "
-        "normal_concat=range(2, 6), reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), "
-        "('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
-        "reduce_concat=range(2, 6))"
-    ),
+    "darts": PUBLISHED_CELLS["DARTS_V2"].text,
     "nasbench201": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
 }
 """The fixed network of each space: DARTS_V2, and the cell of 3x3 convolutions alone."""
