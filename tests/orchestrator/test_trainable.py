@@ -240,7 +240,7 @@ def test_alphas_are_kept_at_the_ends_and_in_between(epochs: int, expected: set[i
 
 
 def test_methods_that_choose_and_one_that_draws_have_sound_records(tmp_path: Path, ledger: Ledger) -> None:
-    search = {"epochs": 2, "candidates": 4, "candidate_batches": 1}
+    search = {"epochs": 2, "candidates": 4, "candidate_batches": 1, "rank_every": 2, "rank_cells": 3, "rank_images": 32}
     methods = ["random", "rsps", "enas"]
     plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", search=search, grid={"method": methods}, seeds=[3])))
     for trial in plan.searches:
@@ -252,6 +252,7 @@ def test_methods_that_choose_and_one_that_draws_have_sound_records(tmp_path: Pat
     assert trials["step_seconds"].isna().to_dict() == {"random": True, "rsps": False, "enas": False}
     assert trials["params"].min() > 0
     assert len(ledger.alphas()) == 0
+    assert ledger.ranks()["trial_id"].value_counts().to_dict() == dict.fromkeys(trials["trial_id"].drop("random"), 3)
     last = ledger.epochs().groupby("trial_id").last()
     assert last.loc[trials["trial_id"], "genotype"].tolist() == trials["genotype"].tolist()
     # A trained search without its accuracy is not one.
