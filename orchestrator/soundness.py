@@ -56,7 +56,7 @@ def record_of(row: Row) -> Record:
         row["genotype"],
         str(row["data"]),
         row["search_method"],
-        row["search_rank_every"] is not None,
+        row["search_rank_every"] is not None and row["search_method"] not in UNTRAINED,
         {name: row[name] for name in _ACCURACIES},
     )
 
