@@ -1,5 +1,6 @@
 """The report's sections as data for the template: tiles, figures with their captions, cells, alphas, failures."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -267,11 +268,12 @@ def _inherited(results: Results, sheet: Sheet) -> Captioned | None:
     drawing = draw_inherited(results, "inherited", sheet)
     if drawing is None:
         return None
-    searches = {found.run.trial_id for found in ranked(results)}
+    searches = Counter({found.run.trial_id: found.run.setting for found in ranked(results)}.values())
+    each = ", ".join(f"{setting} {searches[setting]}" for setting in results.settings if searches[setting])
     return Captioned(
         drawing,
         "Kendall's τ-b of inherited with true accuracy, over the epochs",
-        f"Thin lines are searches (n = {len(searches)}), thick ones a setting's mean; an upright band is the 95% "
+        f"Thin lines are searches (n: {each}), thick ones a setting's mean; an upright band is the 95% "
         f"bootstrap interval of that mean over its searches. {ran_both(results)}",
     )
 

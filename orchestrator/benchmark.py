@@ -47,6 +47,7 @@ _OFFICIAL: dict[Metric, tuple[str, str]] = {
 """Data set and metric of the official files, by ours: training of 200 epochs, mean over the benchmark's seeds."""
 
 _OFFICIAL_EPOCHS = "200"
+_OFFICIAL_META = "meta.pickle.pbz2"
 _LARGE_FILE, _TAIL = 256 * 1024**2, 64 * 1024
 
 Entry = dict[str, Any]
@@ -60,17 +61,21 @@ def fingerprint(path: str | None) -> str:
     folder on the names and sizes of its files.
     """
     file = _located(path)
+    kind = _kind(file)
     content = hashlib.sha256()
-    if file.is_dir():
-        for part in sorted(file.iterdir()):
-            content.update(f"{part.name} {part.stat().st_size}\n".encode())
-    else:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            if size > _LARGE_FILE:
-                stream.seek(size - _TAIL)
-            content.update(f"{size} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode())
-    return f"{BENCHMARK}@{_kind(file)}:{content.hexdigest()[:12]}"
+    try:
+        if file.is_dir():
+            for part in sorted(file.iterdir()):
+                content.update(f"{part.name} {part.stat().st_size}\n".encode(errors="surrogateescape"))
+        else:
+            size = file.stat().st_size
+            with file.open("rb") as stream:
+                if size > _LARGE_FILE:
+                    stream.seek(size - _TAIL)
+                content.update(f"{size} {hashlib.file_digest(stream, 'sha256').hexdigest()}".encode())
+    except OSError as error:
+        raise InputError(f"lookup.path: {file} cannot be read ({error.strerror})") from None
+    return f"{BENCHMARK}@{kind}:{content.hexdigest()[:12]}"
 
 
 def read(path: str | None, columns: Mapping[Metric, str]) -> list[Entry]:
@@ -121,14 +126,20 @@ def _located(path: str | None) -> Path:
     if path is None:
         raise InputError("lookup.path: where is the benchmark table? Give its file, or --set lookup.path=FILE")
     file = Path(path)
-    if not file.exists():
+    try:
+        there = file.is_dir() or file.is_file()
+    except OSError as error:
+        raise InputError(f"lookup.path: {path[:200]} cannot be read ({error.strerror})") from None
+    if not there:
         raise InputError(f"lookup.path: there is no {file}; give a table, or `--set lookup=null` to look nothing up")
     return file
 
 
 def _kind(file: Path) -> str:
-    if file.is_dir() or file.suffix == ".pbz2":
+    if file.suffix == ".pbz2" or (file / _OFFICIAL_META).is_file():
         return "nats"
+    if file.is_dir():
+        raise InputError(f"{file}: this folder has no {_OFFICIAL_META}, as NATS-Bench's unpacked one has; give a table")
     if file.suffix in (".parquet", ".csv"):
         return file.suffix[1:]
     if file.suffix == ".pth":

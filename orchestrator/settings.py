@@ -66,10 +66,12 @@ def written(value: Any) -> str:
 def _check_size(sweep: Sweep) -> None:
     axes = [len(values) for values in sweep.grid.values()]
     searches = max(len(sweep.variants), 1) * math.prod(axes) * len(sweep.seeds) if sweep.searching else 0
-    trials = searches * (1 + len(sweep.retrain_seeds)) + len(sweep.genotypes) * len(sweep.retrain_seeds)
+    followers = len(sweep.retrain_seeds) + (sweep.lookup is not None)
+    trials = searches * (1 + followers) + len(sweep.genotypes) * followers
     if trials > LARGEST_PLAN:
         factors = {"variants": len(sweep.variants), **{axis: len(values) for axis, values in sweep.grid.items()}}
         factors |= {"seeds": len(sweep.seeds), "retrain seeds": len(sweep.retrain_seeds)}
+        factors |= {"genotypes": len(sweep.genotypes)}
         detail = ", ".join(f"{count} {name}" for name, count in factors.items() if count)
         raise InputError(
             f"{sweep.where()}: {trials:,} trials, more than the {LARGEST_PLAN:,} that one sweep may have ({detail}); "

@@ -78,7 +78,8 @@ class SearchConfig:
     """Epochs between rankings of uniformly drawn cells by the accuracy that inherited weights give them; the last epoch
     is ranked then as well, null ranks none. What is searched and derived stays the same bit for bit."""
     rank_cells: int = 200
-    """Ranking: distinct cells, drawn once by seed from those that the search may derive."""
+    """Ranking: distinct cells of the space, drawn by seed alone, so that all methods rank the same; `none` is among
+    their operations with `sample_none`."""
     rank_images: int = 2000
     """Ranking: images of the validation half that judge each cell, all where it has fewer; norms use the statistics of
     a batch, as in every other evaluation of the supernet."""

@@ -12,7 +12,7 @@ from stcnas_core.path import from_genotype, to_genotype
 
 
 def draw(method: Method, count: int, generator: torch.Generator) -> list[Genotype]:
-    """Distinct cells, each set of `count` as likely as any other, among those that the method may derive."""
+    """Distinct cells, each set of `count` as likely as any other; `none` is in them only where it may be derived."""
     cells: dict[Genotype, None] = {}
     while len(cells) < count:
         cells.setdefault(to_genotype(method.topology, method.uniform(generator).cell))

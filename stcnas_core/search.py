@@ -264,6 +264,7 @@ class Search:
     def rank_rows(self) -> list[dict[str, Any]]:
         """Drawn cells and their accuracies in percent with the weights as they are, on the validation half."""
         config = self.config
+        self.model.eval()
         cells = inherited.draw(self.method, config.rank_cells, stream(config.seed, "ranking"))
         images = self.valid_half[: config.rank_images]
         batches = self.data.batches(images, config.batch_size, order=None, augment=None)

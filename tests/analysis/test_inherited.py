@@ -183,6 +183,7 @@ def test_the_report_has_a_section_of_it(truth, tmp_path):
     page = (tmp_path / "index.html").read_text()
     assert '<h2 id="inherited">' in page
     assert "good: epoch 2 1.00 (n = 3), epoch 4 1.00 (n = 3)" in page
+    assert "Thin lines are searches (n: good 3, bad 3)" in page
     assert (tmp_path / "inherited.tex").is_file()
     assert len(pd.read_csv(tmp_path / "inherited-searches.csv")) == 12
     write_report(ledger.sweep, ledger.planned, *ledger.frames, tmp_path / "no", ranks=ranks)

@@ -1,6 +1,7 @@
 """Rankings by inherited weights: they leave the search as it is, and measure what they say."""
 
 import dataclasses
+import typing
 from collections import Counter
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from stcnas_core import inherited
+from stcnas_core.config import UNTRAINED, MethodName
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.methods.base import Sample
@@ -20,10 +22,11 @@ BENCH = SearchConfig(space="nasbench201", cells=1, seed=3, **SMALL)
 SEARCHES = {
     "nasbench201": BENCH,
     "darts space": SearchConfig(space="darts", cells=3, **SMALL),
-    "darts method": dataclasses.replace(BENCH, method="darts"),
-    "gdas": dataclasses.replace(BENCH, method="gdas"),
-    "snas": dataclasses.replace(BENCH, method="snas"),
-    "pcdarts": dataclasses.replace(BENCH, method="pcdarts", channels=4),
+    **{
+        method: dataclasses.replace(BENCH, method=method, channels=4, candidates=3)
+        for method in typing.get_args(MethodName)
+        if method not in {"stc", *UNTRAINED}
+    },
     "bf16": dataclasses.replace(BENCH, precision="bf16"),
 }
 
@@ -61,6 +64,15 @@ def test_an_accuracy_is_that_of_the_cell_alone_on_the_validation_half(space: str
     for row in search.rank_rows():
         cell = from_genotype(Genotype.parse(row["genotype"]))
         assert row["accuracy"] == pytest.approx(search._accuracy(Sample(cell, cell, plain=True)))
+
+
+def test_dropout_of_a_method_does_not_act_in_a_ranking() -> None:
+    config = dataclasses.replace(BENCH, method="pdarts", rank_every=1, rank_cells=20, evaluate_every=3)
+    search = Search(config, device="cpu")
+    # P-DARTS drops skip connections from its second stage on, here the second epoch, which is not evaluated otherwise.
+    search.run_epoch()
+    search.run_epoch()
+    assert search.rank_rows() == search.rank_rows()
 
 
 def test_fewer_images_are_the_first_of_the_validation_half() -> None:

@@ -28,7 +28,7 @@ LONGEST_MESSAGE = 20_000
 SEPARATOR = b"\x1f"
 """In a fuzzed sweep, between the file, the profile and the overrides."""
 
-_ID = re.compile(r"[0-9a-f]{20}(-r[0-9]+)?")
+_ID = re.compile(r"[0-9a-f]{20}(-r[0-9]+|-lookup)?")
 _FOLDER = Path(tempfile.gettempdir()).absolute()
 _CELLS = {"darts": 2, "nasbench201": 1}
 

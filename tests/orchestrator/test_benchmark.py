@@ -154,21 +154,38 @@ def test_the_official_file_is_read_whole(tmp_path: Path, official: dict[str, Any
     assert official["fast_mode"] is False
 
 
-def test_what_the_package_raises_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, official: dict) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    (tmp_path / "meta.pickle.pbz2").write_bytes(b"x")
+    return str(tmp_path)
+
+
+def test_what_the_package_raises_is_told(folder: str, monkeypatch: pytest.MonkeyPatch, official: dict) -> None:
     monkeypatch.setattr(StandIn, "get_more_info", lambda *_, **__: {}["200"])
     with pytest.raises(InputError, match="not readable as NATS-Bench's topology file"):
-        read(str(tmp_path), {})
+        read(folder, {})
 
 
-def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_it_says_what_to_install(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nats_bench", None)
     with pytest.raises(InputError, match=r"pip install 'stcnas\[nats-bench\]'"):
-        read(str(tmp_path), {})
+        read(folder, {})
 
 
-def test_official_files_have_no_columns_to_name(tmp_path: Path) -> None:
+def test_official_files_have_no_columns_to_name(folder: str) -> None:
     with pytest.raises(InputError, match=r"lookup\.columns"):
-        read(str(tmp_path), {"cifar10_test": "top1"})
+        read(folder, {"cifar10_test": "top1"})
+
+
+def test_what_cannot_be_read_is_bad_input(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "000000.pickle.pbz2").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="cannot be read"):
+        fingerprint(folder)
+    with pytest.raises(InputError, match="cannot be read"):
+        fingerprint(f"/{'x' * 5000}.parquet")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match=r"this folder has no meta\.pickle\.pbz2"):
+        fingerprint(str(tmp_path / "other"))
 
 
 # Cells that compute the same

@@ -87,8 +87,8 @@ def test_the_table_and_its_columns_are_part_of_a_lookup_and_of_nothing_else(tabl
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"search": {"cells": 3, "channels": 4}}, "setting 'default' searches the darts space"),
-        ({"grid": {"space": ["nasbench201", "darts"]}}, "setting 'space=darts' searches the darts space"),
+        ({"search": {"cells": 3, "channels": 4}}, "setting 'default' is of the darts space"),
+        ({"grid": {"space": ["nasbench201", "darts"]}}, "setting 'space=darts' is of the darts space"),
         ({"lookup": {"path": "/nowhere.parquet"}}, "there is no /nowhere.parquet"),
         ({"lookup": {}}, "where is the benchmark table"),
     ],

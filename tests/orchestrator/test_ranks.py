@@ -66,6 +66,14 @@ def test_a_search_without_a_ranking_has_no_rows_and_another_id(plan: Plan, tmp_p
     assert inspect(ledger).problems == []
 
 
+def test_a_search_that_trains_nothing_has_nothing_to_rank(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s.yaml", search={"method": "random", **RANKING}, retrain=None, seeds=[0])
+    plan, ledger = make_plan(load_sweep(sweep)), Ledger(LocalStorage(tmp_path / "results"))
+    list(run_trial(job(plan, ledger)))
+    assert ledger.ranks().empty
+    assert inspect(ledger).problems == []
+
+
 def test_what_is_wrong_with_ranks_is_found(plan: Plan, tmp_path: Path) -> None:
     ledger = Ledger(LocalStorage(tmp_path / "results"))
     list(run_trial(job(plan, ledger)))
