@@ -200,7 +200,7 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, kee
             tune.with_resources(worker.runs(work.trial), worker.bundle),
             tune_config=tune.TuneConfig(
                 search_alg=door,
-                scheduler=_Scheduler(),
+                scheduler=_Scheduler(door),
                 num_samples=-1,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.config["id"],
@@ -291,10 +291,18 @@ class _Door(_Unkept, Searcher):
 
 
 class _Scheduler(_Unkept, FIFOScheduler):
-    """Chooses no trial, so that Tune gives a free worker to one that it has not placed yet, if there is one."""
+    """First come, first served, but of Tune's own mind while workers are being started.
 
-    def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """Tune's own would be the first that waits, whether or not a worker is being started for it."""
+    Tune's scheduler gives a free worker to the first trial that waits, whether or not a worker is being started for it.
+    """
+
+    def __init__(self, door: _Door) -> None:
+        super().__init__()
+        self.door = door
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """None leaves a free worker to a trial that is not placed yet."""
+        return super().choose_trial_to_run(tune_controller) if self.door.spare else None
 
 
 class _Listener(_Unkept, tune.Callback):
