@@ -154,6 +154,10 @@ class Ledger:
         rows = [{**entry, "benchmark_id": benchmark_id} for entry in entries]
         self.storage.create(key_of("benchmarks", benchmark_id), encode("benchmarks", rows))
 
+    def has_benchmark(self, benchmark_id: str) -> bool:
+        """Whether there is a copy of a benchmark table."""
+        return self.storage.read(key_of("benchmarks", benchmark_id)) is not None
+
     def benchmark(self, benchmark_id: str | None) -> "pd.DataFrame | None":
         """The copy of a benchmark table, a row per cell as `schema.BENCHMARKS`; None where there is none."""
         key = key_of("benchmarks", benchmark_id or "")

@@ -74,19 +74,18 @@ class Lookups:
             progress = Progress(trial.id, "finished", 0, accuracy, cell)
         return progress if recorded else Progress(trial.id, "present", 0)
 
-    def prepare(self) -> None:
-        """Read the table before anything else runs, since an official file takes minutes the first time."""
-        if not self.simulated:
-            self.entries()
+    def keep_table(self) -> None:
+        """Make the ledger's copy where there is none: before anything runs, since an official file takes minutes."""
+        name = benchmark_id(self.plan)
+        if name is not None and not self.simulated and not self.ledger.has_benchmark(name):
+            self._copy(name)
 
     def entries(self) -> Mapping[str, Mapping[str, float | None]]:
         """What the table says, by cell; read from the ledger's copy, which is made where there is none."""
         if self._entries is None:
             name = benchmark_id(self.plan)
+            self.keep_table()
             copy = self.ledger.benchmark(name)
-            if copy is None and name is not None:
-                self._copy(name)
-                copy = self.ledger.benchmark(name)
             assert copy is not None
             rows: list[dict[str, Any]] = copy[["genotype", *COLUMNS]].to_dict("records")  # type: ignore[assignment]
             self._entries = {

@@ -15,6 +15,7 @@ from orchestrator.failures import attempts
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.lease import Holder, Lease, Leases
+from orchestrator.lookups import Lookups
 from orchestrator.overview import Overview, examine
 from orchestrator.plan import Trial
 from orchestrator.progress import Tracker, described, reporter
@@ -69,6 +70,8 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
     if options.shard is not None:
         overview = examine(options.shard.part(overview.plan), overview.ledger)
         _tell_counts(overview, out, f", shard {options.shard}")
+    if options.simulation is None:
+        Lookups(whole, overview.ledger, lambda line: print(line, file=out, flush=True)).keep_table()
     again = options.retry_failed and overview.count("failed") > 0
     if not again and not _startable(overview):
         return _conclude(overview, options, out)
@@ -119,8 +122,6 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
         state.place = place.identify(ledger.storage)
         for setting, stage in overview.given_up():
             state.give_up(setting, stage)
-        if any(trial.stage == "lookup" for trial in overview.missing):
-            state.lookups.prepare()
         state.look_up()
         if state.frontier.finished:
             return

@@ -231,14 +231,14 @@ def test_a_table_that_changes_under_a_run_is_refused(tmp_path: Path) -> None:
     every_cell().assign(cifar10_test=50.0).to_parquet(tmp_path / "t.parquet")
     ledger = Ledger(LocalStorage(tmp_path / "results"))
     with pytest.raises(InputError, match="the sweep was planned with nasbench201@parquet:"):
-        lookups.Lookups(plan, ledger, lambda line: None).prepare()
+        lookups.Lookups(plan, ledger, lambda line: None).keep_table()
     assert ledger.benchmark(lookups.benchmark_id(plan)) is None
 
 
 def test_a_damaged_copy_is_found(stcnas: Any, table: Path, tmp_path: Path) -> None:
     plan = plan_of(table)
     ledger = Ledger(LocalStorage(tmp_path / "results"))
-    lookups.Lookups(plan, ledger, lambda line: None).prepare()
+    lookups.Lookups(plan, ledger, lambda line: None).keep_table()
     (copy,) = (tmp_path / "results" / "benchmarks").iterdir()
     assert stcnas("verify")[0] == 0
     content = bytearray(copy.read_bytes())
@@ -247,6 +247,23 @@ def test_a_damaged_copy_is_found(stcnas: Any, table: Path, tmp_path: Path) -> No
     code, out, _ = stcnas("verify")
     assert code == 5
     assert f"damaged: benchmarks/{copy.name}" in out
+    assert stcnas("verify", "--move-aside")[0] == 5
+    assert not copy.exists()
+
+
+def test_a_copy_that_is_lost_is_made_again_by_a_run_that_has_nothing_else_to_do(
+    stcnas: Any, table: Path, tmp_path: Path
+) -> None:
+    sweep = write_sweep(tmp_path / "s.yaml", lookup={"path": str(table)}, retrain=None, seeds=[0])
+    assert stcnas("run", sweep, "--backend", "inline")[0] == 0
+    (copy,) = (tmp_path / "results" / "benchmarks").iterdir()
+    content = copy.read_bytes()
+    copy.unlink()
+    code, out, _ = stcnas("run", sweep, "--backend", "inline")
+    assert code == 0
+    assert "note: the benchmark table" in out
+    assert copy.read_bytes() == content
+    assert "note: the benchmark table" not in stcnas("run", sweep, "--backend", "inline")[1]
 
 
 def test_a_simulated_sweep_makes_lookups_up(driver: Driver, tmp_path: Path) -> None:
