@@ -50,7 +50,7 @@ def paper_section(results: Results, sheet: Sheet) -> PaperSection | None:
         table=table,
         figures=figures,
         lines=results.paper.key == "fig-8" and bool(figures),
-        missing=_missing(results, is_empty=table is None and not figures),
+        missing=_missing(results),
     )
 
 
@@ -86,7 +86,7 @@ _PLURALS = {"search": "searches", "retrain": "retrainings", "lookup": "lookups"}
 _SINGULARS = {"search": "search", "retrain": "retraining", "lookup": "lookup"}
 
 
-def _missing(results: Results, *, is_empty: bool) -> str:
+def _missing(results: Results) -> str:
     """What was planned and did not finish, and what to do about it."""
     left = {
         stage: sum(
@@ -98,6 +98,6 @@ def _missing(results: Results, *, is_empty: bool) -> str:
     parts = [f"{n} {_SINGULARS[stage] if n == 1 else _PLURALS[stage]}" for stage, n in left.items() if n]
     if not parts:
         return ""
-    begin = "Nothing can be drawn yet" if is_empty else "Not all is there"
+    begin = "Not all is there yet" if results.counts["finished"] else "Nothing is there yet"
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    return f"{begin}: {listed} have not finished. The command under How to reproduce runs them."
+    return f"{begin}; not finished: {listed}. The command under How to reproduce runs what is missing."
