@@ -95,13 +95,21 @@ def _points(settings: Sequence[str], present: dict[str, list[tuple[int, float]]]
     return figure
 
 
-def draw_scatter(results: Results, column: str, what: str, prefix: str, sheet: Sheet) -> Drawing | None:
-    """Accuracy in search (x) against test accuracy after retraining (y), a mark a search; None without any pair."""
+def draw_scatter(
+    results: Results,
+    column: str,
+    what: str,
+    judged: Callable[[Run], float | None],
+    against: str,
+    prefix: str,
+    sheet: Sheet,
+) -> Drawing | None:
+    """Accuracy in search (x) against what a run is judged by (y), a mark a search; None without any pair."""
     pairs = {
         setting: [
             (x, y)
             for run in results.of(setting)
-            if (x := run.search_value(column)) is not None and (y := run.test_accuracy) is not None
+            if (x := run.search_value(column)) is not None and (y := judged(run)) is not None
         ]
         for setting in results.settings
     }
@@ -113,11 +121,12 @@ def draw_scatter(results: Results, column: str, what: str, prefix: str, sheet: S
         for setting, found in pairs.items()
         if found
     )
-    label = f"Accuracy in search, of the {what}, against test accuracy after retraining. {words}"
-    return draw(lambda: _scatter(results.settings, pairs, what), prefix, label, sheet)
+    label = f"Accuracy in search, of the {what}, against {against}. {words}"
+    axis = "test after retraining" if results.retrains_planned else "true, by the benchmark"
+    return draw(lambda: _scatter(results.settings, pairs, what, axis), prefix, label, sheet)
 
 
-def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]], what: str) -> Figure:
+def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]], what: str, outcome: str) -> Figure:
     figure = Figure(figsize=(4.2, 3.3), layout="constrained")
     axes = figure.add_subplot()
     for setting, (colour, marker) in setting_colours(settings).items():
@@ -132,7 +141,7 @@ def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]
             alpha=0.85,
         )
     axes.set_xlabel(f"search: {what}, %")
-    axes.set_ylabel("test after retraining, %")
+    axes.set_ylabel(f"{outcome}, %")
     everything = [pair for found in pairs.values() for pair in found]
     _pad(axes, [x for x, _ in everything], "x")
     _pad(axes, [y for _, y in everything], "y")

@@ -152,7 +152,7 @@ def scale(results: Results) -> Scale | None:
 def _difference(stage: str, field: str, found: Mapping[tuple[str, str], None]) -> str:
     ours = " or ".join(dict.fromkeys(our for our, _ in found))
     theirs = " or ".join(dict.fromkeys(their for _, their in found))
-    return f"{stage} {_FIELDS[field]} {ours} (paper: {theirs})"
+    return f"{stage} {_FIELDS[field].removeprefix(f'{stage} ')} {ours} (paper: {theirs})"
 
 
 def _text(field: str, value: Any) -> str:
@@ -161,7 +161,7 @@ def _text(field: str, value: Any) -> str:
     if value is None:
         return "native" if field == "resolution" else "–"
     if field == "resolution":
-        return f"{value}×{value}"
+        return f"{value:g}×{value:g}"
     if field == "dataset":
         return _IMAGES.get(value, str(value))
     if field == "space":

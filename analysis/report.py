@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis import ablation, formats, inherited, sections, tables
 from analysis.formats import Table
+from analysis.paper_section import paper_section, paper_table
 from analysis.provenance import facts, scale, versions
 from analysis.results import Record, Results, collect
 from analysis.search_cost import search_cost
@@ -74,6 +75,7 @@ def status_line(results: Results) -> str:
 def _tables(results: Results) -> dict[str, Table]:
     """Every table that exists for this sweep, by name, in the report's order."""
     made = [
+        paper_table(results),
         ablation.ablation(results, sections.ran_both(results)),
         tables.paired(results),
         tables.ranking_table(results),
@@ -89,6 +91,7 @@ def _tables(results: Results) -> dict[str, Table]:
 def _page(results: Results, beside: dict[str, Table], command: str, made_at: datetime.datetime) -> str:
     sheet = Sheet()
     figures = sections.build(results, sheet)
+    section = paper_section(results, sheet)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"),
         autoescape=True,
@@ -108,8 +111,9 @@ def _page(results: Results, beside: dict[str, Table], command: str, made_at: dat
         versions=versions(results),
         scale=scale(results),
         tables=beside,
-        literature=tables.literature(results.paper) if results.paper else None,
+        literature=tables.literature(results.paper) if results.paper and results.paper.metrics else None,
         figures=figures,
+        section=section,
         cautions=sections.cautions(results),
         failures=sections.failures(results),
         command=command,

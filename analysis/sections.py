@@ -17,7 +17,7 @@ from analysis.provenance import ran
 from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
 from analysis.svg import Drawing, Sheet
-from analysis.tables import rankings
+from analysis.tables import rankings, ranks_outcomes
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import TOPOLOGIES
 
@@ -143,9 +143,10 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     if means:
         mean, setting, n = max(means, key=lambda item: item[0])
         found.append((f"{fixed(mean)}%", f"highest mean {what}", f"{setting} (n = {n})"))
-    if results.retrains_planned:
+    if ranks_outcomes(results):
         name, label, ranking = rankings(results)[0]
-        detail = f"search ({label}) with retrain accuracy, n = {ranking.n}"
+        known = "retrain" if results.retrains_planned else "true"
+        detail = f"search ({label}) with {known} accuracy, n = {ranking.n}"
         if ranking.interval is not None:
             detail += f", 95% {interval(ranking.interval)}"
         found.append((fixed(ranking.tau), f"Kendall τ-b, {name}", detail))
@@ -154,7 +155,7 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
 
 def cautions(results: Results) -> tuple[str, ...]:
     """What keeps the rank correlation over all searches from meaning much."""
-    return rankings(results)[0][2].cautions if results.retrains_planned and results.runs else ()
+    return rankings(results)[0][2].cautions if ranks_outcomes(results) and results.runs else ()
 
 
 def failures(results: Results) -> list[Failure]:
@@ -205,14 +206,19 @@ def ran_both(results: Results) -> str:
     return " ".join(f"{stage.capitalize()}: {ran(results.stage(stage), stage)}." for stage in names)
 
 
+def sentence(text: str) -> str:
+    """With a capital letter at the beginning; names within keep theirs."""
+    return text[0].upper() + text[1:]
+
+
 def _points(results: Results, sheet: Sheet) -> Captioned | None:
     what, judged = outcome(results)
-    drawing = draw_points(results, judged, what.capitalize(), "points", sheet)
+    drawing = draw_points(results, judged, sentence(what), "points", sheet)
     if drawing is None:
         return None
     n = sum(judged(run) is not None for run in results.runs)
     caption = f"A mark is a search (n = {n}), the upright bar a setting's mean, the band its 95% bootstrap interval."
-    return Captioned(drawing, f"{what.capitalize()}, seed by seed", f"{caption} {ran_both(results)}")
+    return Captioned(drawing, f"{sentence(what)}, seed by seed", f"{caption} {ran_both(results)}")
 
 
 def _curves(results: Results, sheet: Sheet) -> Panels | None:
@@ -245,11 +251,12 @@ def _not_drawn(results: Results) -> list[str]:
 
 
 def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
-    if not results.retrains_planned:
+    if not ranks_outcomes(results):
         return ()
     found = []
+    against, judged = outcome(results)
     for column, what in (("derived_accuracy", "derived cell"), ("valid_accuracy", "super-network")):
-        drawing = draw_scatter(results, column, what, f"scatter-{column.split('_')[0]}", sheet)
+        drawing = draw_scatter(results, column, what, judged, against, f"scatter-{column.split('_')[0]}", sheet)
         if drawing is None:
             continue
         ranking = next(ranking for _, label, ranking in rankings(results) if label == what)
@@ -258,9 +265,7 @@ def _scatters(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
         caption = (
             f"{tau}{spread}, Spearman ρ = {fixed(ranking.spearman)}, n = {ranking.n} searches. {ran_both(results)}"
         )
-        found.append(
-            Captioned(drawing, f"Accuracy of the {what} in search against test accuracy after retraining", caption)
-        )
+        found.append(Captioned(drawing, f"Accuracy of the {what} in search against {against}", caption))
     return tuple(found)
 
 

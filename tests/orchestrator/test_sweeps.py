@@ -10,18 +10,46 @@ from orchestrator.spec import load_sweep
 
 FOLDER = Path(__file__).parents[2] / "sweeps"
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+TABLE_4 = [
+    "random",
+    "enas",
+    "darts",
+    "snas",
+    "gdas",
+    "pdarts",
+    "pcdarts",
+    "data",
+    "sgas",
+    "fairdarts",
+    "sdarts-adv",
+    "nasp",
+    "stc-no-depth",
+    "stc",
+]
+TABLE_6 = ["random", "rsps", "darts", "darts2", "gdas", "setn", "enas", "stc"]
 PAPER = {
+    "table1": ["method=darts", "method=stc"],
+    "table4": TABLE_4,
+    "table6": [f"method={method}" for method in TABLE_6],
     "table7": ["js_lambda=0", "js_lambda=1", "js_lambda=2", "js_lambda=0->1", "js_lambda=1->2", "js_lambda=0->2"],
     "table8": ["all", "no-cell", "no-discretization", "no-depth-width", "no-task-dataset"],
     "fig5": ["depth-consistent", "no-depth"],
+    "fig6": ["weighting=relu", "weighting=sigmoid", "weighting=softmax"],
+    "fig7": ["noise=0", "noise=0.1", "noise=0.3", "noise=0.5"],
+    "fig8": ["method=darts", "method=stc"],
 }
-SEEDS = {"table7": 3, "table8": 3, "fig5": 8, "quickstart": 4}
+OURS = {("table1", "method=stc"), ("table4", "random"), ("table6", "method=random")}
+"""Settings beside the paper's rows."""
+
+SEEDS = {**dict.fromkeys(PAPER, 3), "fig5": 8, "quickstart": 4}
+NOTHING_FOLLOWS = {"table1"}
 
 
 @pytest.fixture(autouse=True)
 def any_data(monkeypatch):
-    """Plans at full size need no CIFAR."""
+    """Plans at full size need neither CIFAR nor a benchmark."""
     monkeypatch.setattr("stcnas_core.datasets.fingerprint", lambda dataset, path: f"{dataset}@x")
+    monkeypatch.setattr("orchestrator.benchmark.fingerprint", lambda path: "nasbench201@x")
 
 
 def plan(name, profile=None):
@@ -33,7 +61,7 @@ def settings(plan):
 
 
 def test_the_sweeps_are_those_that_are_tested():
-    assert set(SEEDS) <= set(SWEEPS)
+    assert {*SEEDS, "table3"} == set(SWEEPS)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -42,10 +70,12 @@ def test_a_sweep_is_called_like_its_file(name):
 
 
 @pytest.mark.parametrize(("name", "count"), SEEDS.items())
-def test_every_setting_has_its_seeds_and_is_retrained(name, count):
+def test_every_setting_has_its_seeds_and_is_retrained_or_looked_up(name, count):
     full = plan(name)
     assert len(full.searches) == len(settings(full)) * count
-    assert len(full.trials({})) == 2 * len(full.searches)
+    following = 0 if name in NOTHING_FOLLOWS else len(full.searches)
+    assert len(full.trials({})) == len(full.searches) + following + len(full.given)
+    assert bool(full.given) == (name == "table4")
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -56,11 +86,47 @@ def test_settings_and_sizes_are_those_of_the_paper(name):
     assert table is not None
     for trial in full.searches:
         row = table.row(trial.setting)
-        assert row is not None, trial.setting
+        assert (row is None) == ((name, trial.setting) in OURS), trial.setting
+        if row is None:
+            continue
         expected = {**table.search, **row.search}
         assert {key: getattr(trial.config, key) for key in expected} == expected
+    if full.sweep.retrain is None:
+        assert not table.retrain
+        return
     retraining = full.sweep.retraining(ANY_CELL)
     assert {key: getattr(retraining, key) for key in table.retrain} == dict(table.retrain)
+
+
+def test_table4_trains_published_cells_beside_the_rows_of_their_methods():
+    full = plan("table4")
+    table = published("table-4")
+    assert table is not None
+    rows = {trial.setting: table.row(trial.setting) for trial in full.given}
+    assert {name: row and row.name for name, row in rows.items()} == {
+        "DARTS_V1": "DARTS 1st",
+        "GDAS_V1": "GDAS",
+        "PDARTS": "P-DARTS",
+        "PC_DARTS_CIFAR": "PC-DARTS",
+        "SGAS_CRI1": "SGAS",
+        "FAIRDARTS_D": "FairDARTS",
+    }
+    assert {trial.config.edge_criterion for trial in full.searches if trial.config.method == "sgas"} == {"certainty"}
+
+
+def test_every_method_of_the_papers_tables_is_searched_with():
+    """Literature alone are methods whose search is none of ours, and rows that are no method."""
+    four, six = published("table-4"), published("table-6")
+    assert four is not None
+    assert six is not None
+    found = {id(four.row(name)) for name in TABLE_4} | {id(six.row(f"method={name}")) for name in TABLE_6}
+    alone = {row.name for table in (four, six) for row in table.rows if id(row) not in found}
+    assert {name for name in alone if not name.endswith(("(NAS-Bench-201)", ", best"))} == {
+        "NASNet-A",
+        "AmoebaNet-B",
+        "PNAS",
+        "optimal cell",
+    }
 
 
 ANY_CELL = "Genotype(normal={0}, normal_concat=range(2, 6), reduce={0}, reduce_concat=range(2, 6))".format(
@@ -88,11 +154,39 @@ def test_smoke_runs_all_settings_on_few_digits(name):
     smoke, full = plan(name, "smoke"), plan(name)
     assert settings(smoke) == settings(full)
     assert len(smoke.searches) < len(full.searches)
+    assert smoke.lookup_data is None
     for trial in smoke.searches:
         assert trial.config.dataset == "digits"
-        assert trial.config.epochs <= 3
+        assert trial.config.epochs <= (8 if name == "fig8" else 3)
+    if smoke.sweep.retrain is None:
+        return
     retraining = smoke.sweep.retraining(ANY_CELL)
     assert (retraining.dataset, retraining.auxiliary_weight > 0 and name != "quickstart") == ("digits", False)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_local_runs_all_settings_on_part_of_the_real_images(name):
+    local, full = plan(name, "local"), plan(name)
+    assert settings(local) == settings(full)
+    assert len(local.searches) >= len(full.searches)
+    for trial in local.searches:
+        if (name, trial.setting) != ("table8", "no-task-dataset"):
+            assert trial.config.dataset == "cifar10"
+            assert trial.config.resolution == 16
+        if trial.config.method != "random":
+            assert (trial.config.train_images or 1437) <= 25_000
+    spaces = {trial.config.space for trial in local.searches}
+    assert spaces == ({"nasbench201"} if local.sweep.lookup else {"darts"})
+    assert (local.sweep.lookup is None) == (name in {"table1", "table4"})
+    assert (local.sweep.retrain is None) == (name != "table4")
+
+
+def test_local_of_table8_takes_as_many_steps_on_the_other_task():
+    steps = {}
+    for trial in plan("table8", "local").searches:
+        images = trial.config.train_images or 1437
+        steps[trial.setting] = -(-(images // 2) // trial.config.batch_size) * trial.config.epochs
+    assert abs(steps["no-task-dataset"] / steps["all"] - 1) < 0.01
 
 
 def test_smoke_of_table8_searches_other_data_than_it_retrains_on_in_one_setting():
