@@ -1,10 +1,12 @@
 """Drivers and workers are killed with -9 at random instants, again and again: few times here, 100 in `make faults`."""
 
+import contextlib
 import json
 import os
 import random
 import re
 import signal
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -51,8 +53,7 @@ def _run_until_killed(
         time.sleep(0.01)
     before = driver.records()
     if process.poll() is None:
-        killed = _kill_worker(process.pid, dice) if target == "worker" else _kill(process.pid)
-        done[target] += killed
+        done[target] += _kill_worker(process, dice) if target == "worker" else _kill(process.pid)
     if target != "worker" and process.returncode is None and process.wait(60) == -signal.SIGKILL:
         _check_none_starts_again(process.communicate()[0], kept)
         kept |= before
@@ -80,13 +81,16 @@ def _kill(pid: int) -> bool:
     return True
 
 
-def _kill_worker(pid: int, dice: random.Random) -> bool:
-    """One of Ray's workers below a driver, idle, starting or computing."""
-    try:
-        workers = [child for child in psutil.Process(pid).children(recursive=True) if "ray::" in child.name()]
-        workers = [worker for worker in workers if "Agent" not in worker.name()]
-        if workers:
-            dice.choice(workers).kill()
-        return bool(workers)
-    except psutil.NoSuchProcess:
-        return False
+def _kill_worker(driver: subprocess.Popen[str], dice: random.Random) -> bool:
+    """One of Ray's workers below a driver, idle, starting or computing, as soon as there is one."""
+    while driver.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            workers = [
+                child for child in psutil.Process(driver.pid).children(recursive=True) if "ray::" in child.name()
+            ]
+            workers = [worker for worker in workers if "Agent" not in worker.name()]
+            if workers:
+                dice.choice(workers).kill()
+                return True
+        time.sleep(0.05)
+    return False
