@@ -150,7 +150,7 @@ def ranking_table(results: Results) -> Table | None:
         f"Top {TOP_SHARE:.0%} overlap: how much of the best tenth (one at least) by one is in that by the other. "
         "Regret: percentage points between the best outcome of the n searches and that of the one that looked best."
     )
-    if tau_printed:
+    if results.paper and tau_printed:
         notes.append(f"Paper: {results.paper.title} of Sun et al., 2022 (a literature value, not measured here).")
     if len(results.settings) > 1 and not all(_enough(results, setting) for setting in results.settings):
         notes.append(f"Settings with fewer than {FEW} such searches are in the pooled rows alone.")
