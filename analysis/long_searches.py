@@ -147,7 +147,9 @@ def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, Any]:
         "most_skips": [float(line.max()) for line in counted],
         "epochs_above": [float((line > MOST_SKIPS).sum()) for line in counted],
         "last_skips": [float(line.iloc[-1]) for line in counted],
-        "best_epoch": [float(line.index[line.to_numpy().argmax()]) for line in measured],  # the first of equal ones
+        "best_epoch": [
+            float(line.index.to_numpy()[line.to_numpy().argmax()]) for line in measured
+        ],  # the first of equal ones
         "best_accuracy": [float(line.max()) for line in measured],
         "last_accuracy": [float(line.iloc[-1]) for line in measured],
     }

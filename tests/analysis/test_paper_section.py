@@ -11,10 +11,10 @@ from analysis.comparison import comparison
 from analysis.gap import discretisation_gap
 from analysis.long_searches import followed, long_searches
 from analysis.paper_section import paper_section
+from analysis.rank_table import ranking_table
 from analysis.report import write_report
 from analysis.results import collect
 from analysis.svg import Sheet
-from analysis.tables import ranking_table
 
 METHODS = ("method=random", "method=stc")
 
