@@ -15,6 +15,9 @@ COMPARED = ("table-4", "table-6")
 LITERATURE = "literature only"
 NO_ROW = "(none)"
 
+_CIFAR10 = frozenset({"test_error", "params"})
+_CIFAR100 = frozenset({"cifar100_error", "cifar100_params"})
+
 Measured = dict[str, Callable[[Run], float | None]]
 
 
@@ -27,6 +30,8 @@ def comparison(results: Results) -> Table | None:
     if paper is None or paper.key not in COMPARED:
         return None
     measured = _measured(results)
+    # What was printed of the data set that cells were not retrained on stays in the paper's own table.
+    other = _CIFAR100 if measured.keys() >= _CIFAR10 else _CIFAR10 if measured.keys() >= _CIFAR100 else frozenset[str]()
     pairs: list[tuple[Row | None, str | None]] = []
     for row in paper.rows:
         mine: list[str | None] = [setting for setting in results.settings if paper.row(setting) is row]
@@ -35,9 +40,12 @@ def comparison(results: Results) -> Table | None:
     summaries = [_summaries(results, setting, measured) for _, setting in pairs]
     records = [_record(results, *pair, found) for pair, found in zip(pairs, summaries, strict=True)]
     columns = ["Row of the paper", "Setting here", "Kind", "n"]
-    metrics = sorted(paper.metrics, key=lambda metric: not _judges(metric))
+    metrics = sorted((metric for metric in paper.metrics if metric not in other), key=lambda name: not _judges(name))
+    on_cpu = "cpu" in values_of(results.stage("search"), "device")
     for metric in metrics:
-        columns += [f"Here: {METRICS[metric]}"] if metric in measured else []
+        if metric in measured:
+            unit = "device-days" if metric == "gpu_days" and on_cpu else METRICS[metric]
+            columns.append(f"Here: {unit}")
         columns.append(f"Paper: {METRICS[metric]}")
     return Table(
         "comparison",
@@ -96,7 +104,7 @@ def _record(results: Results, row: Row | None, setting: str | None, summaries: M
     record["n"] = None if setting is None else max(judged, default=0)
     for metric, summary in summaries.items():
         record |= {f"{metric}_mean": summary.mean, f"{metric}_std": summary.std}
-    for metric in results.paper.metrics if results.paper else ():
+    for metric in results.paper.metrics if results.paper else ():  # all of them: files are for programs
         value = None if row is None else row.values.get(metric)
         record |= {
             f"paper_{metric}_mean": None if value is None else value.mean,

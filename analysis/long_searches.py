@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -138,7 +139,7 @@ def long_searches(results: Results) -> Table | None:
     )
 
 
-def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, object]:
+def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, Any]:
     counted, measured = skips.get(setting, ()), accuracies.get(setting, ())
     return {
         "setting": setting,
@@ -146,16 +147,18 @@ def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, object
         "most_skips": [float(line.max()) for line in counted],
         "epochs_above": [float((line > MOST_SKIPS).sum()) for line in counted],
         "last_skips": [float(line.iloc[-1]) for line in counted],
-        "best_epoch": [float(line.idxmax()) for line in measured],  # the first of equal ones
+        "best_epoch": [
+            float(line.index.to_numpy()[line.to_numpy().argmax()]) for line in measured
+        ],  # the first of equal ones
         "best_accuracy": [float(line.max()) for line in measured],
         "last_accuracy": [float(line.iloc[-1]) for line in measured],
     }
 
 
-def _flat(record: Mapping[str, object], names: tuple[str, ...]) -> dict[str, object]:
-    flat: dict[str, object] = {"setting": record["setting"], "n": record["n"]}
+def _flat(record: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    flat: dict[str, Any] = {"setting": record["setting"], "n": record["n"]}
     for name in names:
-        summary = summarize(record[name])  # type: ignore[arg-type]
+        summary = summarize(record[name])
         flat |= {f"{name}_mean": summary.mean, f"{name}_std": summary.std}
     return flat
 

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from analysis import ablation, formats, inherited, sections, tables
+from analysis import ablation, formats, inherited, rank_table, sections, tables
 from analysis.formats import Table
 from analysis.paper_section import paper_section, paper_table
 from analysis.provenance import facts, scale, versions
@@ -78,7 +78,7 @@ def _tables(results: Results) -> dict[str, Table]:
         paper_table(results),
         ablation.ablation(results, sections.ran_both(results)),
         tables.paired(results),
-        tables.ranking_table(results),
+        rank_table.ranking_table(results),
         inherited.by_setting(results),
         inherited.by_search(results),
         search_cost(results),

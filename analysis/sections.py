@@ -14,10 +14,10 @@ from analysis.inherited import ranked
 from analysis.inherited_lines import draw_inherited
 from analysis.printed import METRICS
 from analysis.provenance import ran
+from analysis.rank_table import rankings, ranks_outcomes
 from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
 from analysis.svg import Drawing, Sheet
-from analysis.tables import rankings, ranks_outcomes
 from stcnas_core.genotype import Genotype
 from stcnas_core.topology import TOPOLOGIES
 

@@ -9,9 +9,10 @@ from analysis import formats
 from analysis.ablation import ablation
 from analysis.formats import Table, millions
 from analysis.provenance import facts, ran, scale
+from analysis.rank_table import ranking_table
 from analysis.results import collect
 from analysis.statistics import Interval, Summary
-from analysis.tables import cost, literature, paired, ranking_table, runs
+from analysis.tables import cost, literature, paired, runs
 
 
 def _results(**options):
