@@ -101,7 +101,7 @@ def by_setting(results: Results) -> Table | None:
         tuple(records),
         (
             "Positive: what is better with inherited weights is better when it is trained.",
-            "Intervals: 95% percentile bootstrap of the mean over searches, with 2 or 3 of them their range; of a single "
+            "Intervals: 95% percentile bootstrap of the mean over searches, with 2 or 3 their range; of a single "
             f"search over its cells, from n = {FEW} cells on.",
             f"Top {TOP_SHARE:.0%} overlap: how much of the best tenth by one is in the best tenth by the other, by "
             f"chance {TOP_SHARE:.2f}. Regrets are percentage points: of the cell that inherited weights rank first, "
