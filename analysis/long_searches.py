@@ -147,12 +147,15 @@ def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, Any]:
         "most_skips": [float(line.max()) for line in counted],
         "epochs_above": [float((line > MOST_SKIPS).sum()) for line in counted],
         "last_skips": [float(line.iloc[-1]) for line in counted],
-        "best_epoch": [
-            float(line.index.to_numpy()[line.to_numpy().argmax()]) for line in measured
-        ],  # the first of equal ones
+        "best_epoch": [_best_epoch(line) for line in measured],
         "best_accuracy": [float(line.max()) for line in measured],
         "last_accuracy": [float(line.iloc[-1]) for line in measured],
     }
+
+
+def _best_epoch(line: pd.Series) -> float:
+    """The first of equally good ones."""
+    return float(line.index.to_numpy()[line.to_numpy().argmax()])
 
 
 def _flat(record: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

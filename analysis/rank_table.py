@@ -1,4 +1,4 @@
-"""Whether accuracy in search ranks the cells that searches found as retraining, or a benchmark, does: the table of it."""
+"""Whether accuracy in search ranks the cells that searches found as retraining, or a benchmark, does."""
 
 from analysis.ablation import outcome
 from analysis.formats import Table, fixed, interval
