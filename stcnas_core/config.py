@@ -366,6 +366,8 @@ class RetrainConfig:
     """Passes over the training images."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 losses."""
+    compile: bool = False
+    """Compile the network by torch.compile: minutes once, then faster steps on CUDA; equal but for rounding."""
     evaluate_every: int = 1
     """Epochs between evaluations on the test images; the last epoch is always evaluated."""
 

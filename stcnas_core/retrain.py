@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from stcnas_core import datasets, spaces
+from stcnas_core.cell import DropPath
 from stcnas_core.config import RetrainConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
@@ -75,6 +75,8 @@ class Retrain:
                 auxiliary=self.auxiliary,
             )
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
+        if config.compile:
+            self.model.compile()
         self.optimizer = torch.optim.SGD(
             self.model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
@@ -93,13 +95,15 @@ class Retrain:
         config, epoch = self.config, self.epoch
         lr = cosine(config.lr, config.lr_min, epoch, config.epochs)
         self.optimizer.param_groups[0]["lr"] = lr
-        drop_path = self._drop_path(progress(epoch, config.epochs))
+        keep = 1.0 - config.drop_path * progress(epoch, config.epochs)
+        draws = stream(config.seed, "drop path", epoch, device=self.device)
         tally = Tally(self.device)
 
         self.model.train()
         steps = 0
         for x, y in self._batches():
             steps += 1
+            drop_path = self._drop_path(keep, len(x), draws)
             with torch.autocast(self.device, torch.bfloat16, enabled=config.precision == "bf16"):
                 output = self.model(x, drop_path=drop_path)
             logits, side = output if isinstance(output, tuple) else (output, None)
@@ -156,18 +160,15 @@ class Retrain:
             cutout=config.cutout if config.augment else 0,
         )
 
-    def _drop_path(self, at: float) -> Any:
+    def _drop_path(self, keep: float, batch: int, draws: torch.Generator) -> DropPath | None:
         """Drops an operation's whole output, image by image, and rescales the rest; None where nothing is dropped."""
-        keep = 1.0 - self.config.drop_path * at
         if self.genotype.space != "darts" or keep == 1.0:
             return None
-        draws = stream(self.config.seed, "drop path", self.epoch, device=self.device)
-
-        def drop(x: Tensor) -> Tensor:
-            mask = torch.empty(len(x), 1, 1, 1, device=x.device, dtype=x.dtype).bernoulli_(keep, generator=draws)
-            return x * (mask / keep)
-
-        return drop
+        # Of all operations at once: one draw a step, and none within what may be compiled.
+        operations = len(self.model.kinds) * max(map(len, self.model.choices))
+        masks = torch.empty(operations, batch, 1, 1, 1, device=self.device).bernoulli_(keep, generator=draws) / keep
+        rest = iter(masks.unbind())
+        return lambda x: x * next(rest).to(x.dtype)
 
     def cost(self) -> Cost:
         """Parameters and multiply-adds of the network as trained, without the auxiliary head."""

@@ -1,13 +1,15 @@
 """Search and retraining: resumable bit for bit, independent of their surroundings, and honest about what moved."""
 
+import dataclasses
 import io
 import random
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from cells import MIXED_201
+from cells import DARTS_V2, MIXED_201
 
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.methods import METHODS
@@ -231,6 +233,25 @@ def test_divergence_is_an_error_and_not_a_result() -> None:
         Search(SearchConfig(space="nasbench201", cells=1, lr=1e30, **SMALL)).run_epoch()
     with pytest.raises(DivergedError, match="diverged in epoch 0"):
         Retrain(RetrainConfig(genotype=MIXED_201, cells=1, channels=2, lr=1e30, epochs=2, train_images=300)).run_epoch()
+
+
+@pytest.mark.slow
+def test_a_compiled_retraining_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is traced and differentiated is the same for every backend; the default one would take minutes here.
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager"))
+    small = {"cells": 3, "channels": 2, "epochs": 2, "train_images": 40, "batch_size": 16, "auxiliary_weight": 0.0}
+    config = RetrainConfig(genotype=DARTS_V2, drop_path=0.5, **small)
+    plain, compiled = Retrain(config), Retrain(dataclasses.replace(config, compile=True))
+    assert config.effective() != compiled.config.effective()
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for _ in range(2):
+        one, other = plain.run_epoch(), compiled.run_epoch()
+        assert other.train_loss == pytest.approx(one.train_loss, rel=1e-3)
+        assert other.test_loss == pytest.approx(one.test_loss, rel=1e-3)
+    assert sum(torch._dynamo.utils.counters["graph_break"].values()) == 0
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
+    assert compiled.state_dict()["model"].keys() == plain.state_dict()["model"].keys()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -55,7 +55,7 @@ def test_canonical_text_and_id_of_a_search():
 def test_canonical_text_and_id_of_a_retraining():
     config = RetrainConfig(genotype=f" {CELL}\n", cells=1, channels=4, epochs=2, seed=1, weight_decay=1e-5)
     expected = (
-        '{"algorithm_version":1,"config":{"augment":true,"batch_size":96,"cells":1,"channels":4,"cutout":16,'
+        '{"algorithm_version":1,"config":{"augment":true,"batch_size":96,"cells":1,"channels":4,"compile":false,"cutout":16,'
         '"dataset":"digits","epochs":2,"evaluate_every":1,'
         f'"genotype":"{CELL}","grad_clip":5.0,"lr":0.025,"lr_min":0.0,"momentum":0.9,"precision":"fp32",'
         '"resolution":null,"seed":1,"test_images":null,"train_images":null,"weight_decay":1e-05},'
@@ -120,6 +120,7 @@ CHANGES = {
     "cutout": 8,
     "auxiliary_weight": 0.2,
     "drop_path": 0.1,
+    "compile": True,
 }
 """Another value for every field of both configurations; a new field has to be added."""
 
