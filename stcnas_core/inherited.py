@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stcnas_core.bilevel import Bilevel
 from stcnas_core.genotype import Genotype
-from stcnas_core.methods.base import Method, Sample
+from stcnas_core.methods.base import Method, plain
 from stcnas_core.path import from_genotype, to_genotype
 
 
@@ -25,8 +25,7 @@ def accuracies(bilevel: Bilevel, cells: Sequence[Genotype], batches: Iterable[tu
 
     Every batch (x, y) is seen by all cells before the next is made. Nothing of the search is changed.
     """
-    choices = [from_genotype(cell) for cell in cells]
-    paths = [bilevel.method.path(Sample(choice, choice, plain=True)) for choice in choices]
+    paths = [bilevel.method.path(plain(from_genotype(cell))) for cell in cells]
     right = torch.zeros(len(paths), dtype=torch.int64, device=bilevel.device)
     images = 0
     for x, y in batches:

@@ -21,7 +21,7 @@ from stcnas_core.data import ImageSet
 from stcnas_core.datasets import Images
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Sample, plain
 from stcnas_core.randomness import stream
 from stcnas_core.schedules import cosine, progress, stage
 from stcnas_core.spaces.network import CellNetwork
@@ -156,9 +156,10 @@ class Search:
             self.method.choose(self._accuracy)
         valid = derived = None
         if self.finished or self.epoch % config.evaluate_every == 0:
-            valid = self._accuracy(self.method.evaluated())
-            derived_cell = self.method.derived()
-            derived = self._accuracy(Sample(derived_cell, derived_cell, plain=True))
+            judged, cell = self.method.evaluated(), plain(self.method.derived())
+            valid = self._accuracy(judged)
+            # Where a method is judged by its derived cell, there is one path to run.
+            derived = valid if judged == cell else self._accuracy(cell)
         genotype = self.genotype
         decided = not warmup and (self.finished or bool(self.method.parameters()))
         return SearchEpoch(

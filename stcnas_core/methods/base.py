@@ -36,6 +36,11 @@ class Sample(NamedTuple):
     decisions: tuple[int, ...] = ()
 
 
+def plain(cell: Choices) -> Sample:
+    """A cell as it would be derived: nothing else runs, unscaled."""
+    return Sample(cell, cell, plain=True)
+
+
 Judge = Callable[[Sample, int], float]
 """Percent right of a sample on the first so many batches of the validation half; 0 is all of them."""
 
@@ -173,7 +178,7 @@ class Method:
         """A uniformly drawn cell of the target's size, unscaled."""
         scores = torch.rand(tuple(self.alpha.shape), generator=generator).numpy()
         cell = select(self.topology, scores, allow_none=self.config.sample_none)
-        return Sample(cell, cell, plain=True)
+        return plain(cell)
 
     def _gaussian(self, shape: tuple[int, int, int]) -> Tensor:
         return torch.randn(shape, generator=stream(self.config.seed, "alpha"))

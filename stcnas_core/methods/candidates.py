@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Judge, Method, Sample
+from stcnas_core.methods.base import Judge, Method, Sample, plain
 from stcnas_core.path import Choices
 from stcnas_core.randomness import stream
 from stcnas_core.topology import Topology
@@ -60,11 +60,6 @@ class CandidateMethod(Method):
     def evaluated(self) -> Sample:
         """The cell itself, as it was judged."""
         return plain(self.derived())
-
-
-def plain(cell: Choices) -> Sample:
-    """A discrete cell, run as the derived network runs it."""
-    return Sample(cell, cell, plain=True)
 
 
 def _best(cells: list[Choices], accuracy: Judge, batches: int) -> list[Choices]:

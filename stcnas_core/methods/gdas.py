@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Sample, plain
 from stcnas_core.methods.gumbel import GumbelMethod
 from stcnas_core.path import Choices, best_operations
 
@@ -39,8 +39,7 @@ class Gdas(GumbelMethod):
 
     def evaluated(self) -> Sample:
         """The most probable operation on every edge."""
-        cell = self._best(self.scores())
-        return Sample(cell, cell, plain=True)
+        return plain(self._best(self.scores()))
 
     def _best(self, scores: np.ndarray) -> Choices:
         return best_operations(self.topology, scores, allow_none=self.config.sample_none)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from stcnas_core.methods.base import Method, Sample
+from stcnas_core.methods.base import Method, Sample, plain
 from stcnas_core.path import everything
 
 if TYPE_CHECKING:
@@ -64,5 +64,4 @@ class Nasp(Method):
 
     def evaluated(self) -> Sample:
         """The discrete cell, which is the derived one."""
-        cell = self.derived()
-        return Sample(cell, cell, plain=True)
+        return plain(self.derived())
