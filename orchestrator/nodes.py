@@ -98,7 +98,7 @@ def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None
 
     key, secret = f"probe/{secrets.token_hex(8)}", secrets.token_hex(8)
     question = Question(storage.uri, key, secret, tuple(images), keeper)
-    nodes = list(_alive().items())
+    nodes = [(node["NodeID"], node["NodeManagerHostname"]) for node in alive_nodes()]
     # Two nodes of one name, as on a test's machine, are told apart.
     names = [f"{host} ({node[:8]})" for node, host in nodes]
     answer_keys = [f"{key}-{node[:16]}" for node, _ in nodes]
@@ -118,7 +118,7 @@ def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None
             try:
                 seen: dict[str, Any] = ray.get(reference)
             except RayError as error:
-                if isinstance(error, TaskUnschedulableError) or node not in _alive():
+                if isinstance(error, TaskUnschedulableError) or node not in {one["NodeID"] for one in alive_nodes()}:
                     # No trial would be placed there either.
                     findings.append(Check("node", name, True, "warning: left out, it is leaving the cluster"))
                     continue
@@ -134,11 +134,11 @@ def check_cluster(storage: Storage, images: Sequence[Images], keeper: str | None
     return findings
 
 
-def _alive() -> dict[str, str]:
-    """Host name by node id."""
+def alive_nodes() -> list[dict[str, Any]]:
+    """Ray's description of the nodes that live, of the cluster that this process is connected to."""
     import ray
 
-    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _judge(name: str, question: Question, seen: dict[str, Any]) -> list[Check]:

@@ -46,7 +46,7 @@ from orchestrator.environment import credentials_withheld, variables
 from orchestrator.guardian import guarded
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
-from orchestrator.nodes import check_cluster, images_of
+from orchestrator.nodes import alive_nodes, check_cluster, images_of
 from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
@@ -96,7 +96,7 @@ def run_ray(run: Run, interruption: Interruption, address: str | None) -> None:
 def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = False, work: Work | None = None) -> None:
     """`run_ray` on the cluster that this process is connected to; `many_nodes` are checked for storage and versions."""
     work = work or Work()
-    alive = [node for node in ray.nodes() if node["Alive"]]
+    alive = alive_nodes()
     demands = Demands(run, [node["Resources"] for node in alive])
     demands.check()
     # Referred to until this function ends, and so alive.
@@ -166,7 +166,7 @@ def _connect(address: str | None, options: dict[str, Any]) -> None:
 def connected(address: str) -> Iterator[list[dict[str, Any]]]:
     """A connection to the cluster at `address`, with Ray's description of its nodes that live."""
     with cluster(address):
-        yield [node for node in ray.nodes() if node["Alive"]]
+        yield alive_nodes()
 
 
 def _check_nodes(run: Run, keeper: str | None) -> None:

@@ -4,6 +4,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -66,12 +67,12 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
     Raises InputError where it cannot be run, also where another driver runs it.
     """
     _tell_counts(overview, out)
-    whole = overview.plan
+    whole, say = overview.plan, partial(print, file=out, flush=True)
     if options.shard is not None:
         overview = examine(options.shard.part(overview.plan), overview.ledger)
         _tell_counts(overview, out, f", shard {options.shard}")
     if options.simulation is None:
-        Lookups(whole, overview.ledger, lambda line: print(line, file=out, flush=True)).keep_table()
+        Lookups(whole, overview.ledger, say).keep_table()
     again = options.retry_failed and overview.count("failed") > 0
     if not again and not _startable(overview):
         return _conclude(overview, options, out)
@@ -79,7 +80,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
     for warning in preflight.check_storage(storage):
         print(f"warning: {warning}", file=out)
     started = time.monotonic()
-    lease = Lease(Leases(storage, name), Holder.here(options.shard), lambda line: print(line, file=out, flush=True))
+    lease = Lease(Leases(storage, name), Holder.here(options.shard), say)
     interruption = Interruption()
     try:
         with interruption:
