@@ -35,7 +35,7 @@ class Bilevel:
     def __init__(self, config: SearchConfig, classes: int, device: str, space: spaces.Space | None = None) -> None:
         self.config, self.device = config, device
         keep_freed_memory()
-        self.space = space or spaces.get(config.space)
+        self.space = space or spaces.get(config.space, config.cells)
         self.method = methods.build(config, self.space.topology, device)
         self.classes = classes
         self._build()
@@ -45,7 +45,11 @@ class Bilevel:
         config, method = self.config, self.method
         with initialisation(config.seed):
             model = self.space.supernet(
-                channels=config.channels, cells=method.cells, classes=self.classes, partial=method.partial
+                channels=config.channels,
+                cells=method.cells,
+                classes=self.classes,
+                stem=config.value("stem"),
+                partial=method.partial,
             )
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         method.prepare(self.model)

@@ -15,24 +15,23 @@ from stcnas_core.path import Choice
 from stcnas_core.topology import Topology
 
 DropPath = Callable[[Tensor], Tensor]
+Build = Callable[[int, str], nn.Module]
+"""Makes an operation, by its name, for the edge of that index."""
+
+
+def alike(topology: Topology, channels: int, stride: Callable[[int], int], *, searching: bool) -> Build:
+    """Operations of equal channels on every edge, `stride(source)` being that of the edges that leave a node."""
+    return lambda edge, name: operations.build(name, channels, stride(topology.edges[edge][1]), searching=searching)
 
 
 class Cell(nn.Module):
     """Operations on the edges of a topology.
 
-    `choices` says which operations exist, `stride(source)` the stride of the edges that leave a node. `none` is no
-    module: an edge that carries it adds nothing. A topology may list a candidate twice; its modules are then distinct.
+    `choices` says which operations exist, `build` makes them. `none` is no module: an edge that carries it adds
+    nothing. A topology may list a candidate twice; its modules are then distinct.
     """
 
-    def __init__(
-        self,
-        topology: Topology,
-        choices: Sequence[Choice],
-        channels: int,
-        stride: Callable[[int], int],
-        *,
-        searching: bool,
-    ) -> None:
+    def __init__(self, topology: Topology, choices: Sequence[Choice], build: Build) -> None:
         super().__init__()
         self.topology = topology
         self.edges = nn.ModuleDict()
@@ -42,7 +41,7 @@ class Cell(nn.Module):
             if name == "none":
                 continue
             node, source = topology.edges[edge]
-            operation = operations.build(name, channels, stride(source), searching=searching)
+            operation = build(edge, name)
             key = f"{node}_{source}"
             if key not in self.edges:
                 self.edges[key] = nn.ModuleDict()

@@ -14,28 +14,29 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from stcnas_core.errors import InputError
+from stcnas_core.method_fields import (
+    CELL_METHODS,
+    METHOD_DEFAULTS,
+    METHOD_FIELDS,
+    METHOD_WITHOUT,
+    UNTRAINED,
+    UNTRAINED_FIELDS,
+    WARMUP_SHARE,
+    MethodName,
+)
 from stcnas_core.schedules import Ramp
+from stcnas_core.stems import StemName
+from stcnas_core.topology import LAYERWISE, MOST_BLOCKS, blocks_of
 
-SpaceName = Literal["darts", "nasbench201"]
-DatasetName = Literal["digits", "cifar10", "cifar100", "parquet"]
-MethodName = Literal[
-    "stc",
-    "darts",
-    "darts2",
-    "snas",
-    "gdas",
-    "pcdarts",
-    "fairdarts",
-    "nasp",
-    "sgas",
-    "pdarts",
-    "sdarts-adv",
-    "random",
-    "rsps",
-    "setn",
-    "enas",
-    "data",
-]
+SpaceName = Literal["darts", "nasbench201", "layerwise"]
+DatasetName = Literal["digits", "cifar10", "cifar100", "parquet", "imagenet"]
+
+DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
+    # Section 4.2, and the label smoothing that everybody trains ImageNet with.
+    "imagenet": {"class_share": 0.1, "stem": "imagenet", "label_smoothing": 0.1},
+}
+"""What stands in for a field that is null, where a data set has it otherwise than `_PLAIN`."""
+_PLAIN: dict[str, Any] = {"class_share": None, "stem": "cifar", "label_smoothing": 0.0}
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,32 @@ class SearchConfig:
     """Data set; half of its training images train weights, the other half architecture parameters."""
     train_images: int | None = None
     """Use only the first so many training images; all when null."""
+    class_share: float | None = None
+    """Share of each class's images in each of two disjoint random samples, one for weights and one for alphas; null is
+    0.1 for ImageNet (section 4.2), elsewhere halves of all images, whatever their class."""
     resolution: int | None = None
-    """Side in pixels to which images are averaged down or repeated up; native when null."""
+    """Side in pixels to which images are averaged down or repeated up, or to which photographs are cropped; native when
+    null, 224 for ImageNet."""
     augment: bool = True
-    """Random crops and, where the data set allows it, flips of the images that train weights or alphas."""
+    """Random crops and, where the data set allows it, flips of the images that train weights or alphas; photographs
+    have scaled crops and changed colours as well."""
 
     cells: int = 8
-    """Cells of the DARTS supernet, or cells per stage (N) of NAS-Bench-201; of P-DARTS's last stage, the deepest."""
+    """Cells of the DARTS supernet, cells per stage (N) of NAS-Bench-201, or layers of each of the first five stages of
+    the layer-wise space (4 in ProxylessNAS); of P-DARTS's last stage, the deepest."""
     channels: int = 16
-    """Channels of the first cell (C)."""
+    """Channels of the first cell (C), or of the first block of the layer-wise space."""
+    stem: StemName | None = None
+    """What stands before the cells: CIFAR's convolution, or ImageNet's three, which leave an eighth of the image; the
+    layer-wise space has other strides. Null is ImageNet's for ImageNet, CIFAR's for all others."""
     batch_size: int = 64
     """Images of each of the two batches of an iteration."""
     epochs: int = 50
     """Passes over the two halves; P-DARTS divides them among its three stages, `random` has one and trains nothing."""
     warmup_epochs: int | None = None
-    """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS and 10 of each
-    stage's 25 for P-DARTS. Methods that run the whole supernet do so in it, methods that sample run uniformly drawn
-    cells (OPEN for STC: the paper names no warm-up)."""
+    """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS, 10 of each
+    stage's 25 for P-DARTS and 40 of 160 for ProxylessNAS. Methods that run the whole supernet do so in it, methods that
+    sample run uniformly drawn cells (OPEN for STC: the paper names no warm-up)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1
@@ -97,15 +107,16 @@ class SearchConfig:
 
     alpha_lr: float | None = None
     """Alphas: initial learning rate of Adam; null is the method's own, 3e-4, but 6e-4 for PC-DARTS and P-DARTS, 3e-3
-    for FairDARTS and 3.5e-4 for ENAS's controller."""
+    for FairDARTS, 3.5e-4 for ENAS's controller, 1e-3 for ProxylessNAS and DSNAS."""
     alpha_lr_schedule: Literal["cosine", "constant"] | None = None
     """OPEN: whether the alphas' rate is annealed to zero over the epochs; null is the method's own, cosine for STC
     (reading a), constant for others."""
     alpha_betas: tuple[float, float] | None = None
-    """Alphas: Adam's betas; null is the method's own, (0.5, 0.999), but (0.9, 0.999) for FairDARTS and ENAS."""
+    """Alphas: Adam's betas; null is the method's own, (0.5, 0.999), but (0.9, 0.999) for FairDARTS and ENAS, (0, 0.999)
+    for ProxylessNAS."""
     alpha_weight_decay: float | None = None
-    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), ENAS and DATA, 1e-3
-    for others."""
+    """Alphas: decay; null is the method's own, 0 for STC (so that unsampled entries do not drift), ENAS, DATA,
+    ProxylessNAS and DSNAS, 1e-3 for others."""
     alpha_start: float | None = None
     """OPEN: initial alpha; null is the method's own, 1 for STC (reading a), 0.5 for NASP, 0 for others. All but STC and
     FairDARTS add 1e-3 Gaussian noise."""
@@ -130,6 +141,9 @@ class SearchConfig:
     """STC, Table 8: sample as many edges as the target cell keeps; false runs every edge and operation, weighted."""
     discretization_consistency: bool = True
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
+    derive_by: Literal["alpha", "effects"] = "alpha"
+    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the trained
+    weights give to `candidates` uniformly drawn cells."""
 
     temperature: str | None = None
     """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,
@@ -152,11 +166,11 @@ class SearchConfig:
     ensemble: int = 7
     """DATA: Gumbel-softmax samples whose union runs (M)."""
     candidates: int | None = None
-    """RSPS, SETN, ENAS: cells that are drawn after the last epoch, to keep the best with inherited weights; null is the
-    method's own, 1000 for RSPS, 100 for SETN and ENAS."""
+    """RSPS, SETN, ENAS: cells that are drawn after the last epoch, to keep the best with inherited weights; STC: those
+    that `derive_by: effects` is fitted to. Null is the method's own, 1000 for RSPS, 100 for SETN, ENAS, 200 for STC."""
     candidate_batches: int | None = None
-    """RSPS, SETN, ENAS: validation batches that each of them is judged on, 0 for the whole half; null is the method's
-    own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS."""
+    """RSPS, SETN, ENAS, STC: validation batches that each of them is judged on, 0 for the whole half; null is the
+    method's own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS, 40 for STC."""
     entropy_weight: float = 1e-4
     """ENAS: coefficient of the controller's entropy in its reward."""
 
@@ -172,10 +186,19 @@ class SearchConfig:
             if self.warmup_epochs >= self.epochs // self.stages:
                 each = "" if self.stages == 1 else f" of each of the {self.stages} stages"
                 raise _bad("warmup_epochs", self.warmup_epochs, f"be below epochs ({self.epochs // self.stages}{each})")
+        if self.class_share is not None and not 0 < self.class_share <= 0.5:
+            raise _bad("class_share", self.class_share, "be above 0 and at most 0.5: there are two samples")
         for bound, name in ((0, "alpha_lr"), (1, "candidates"), (0, "candidate_batches")):
             _at_least(self, bound, *(() if getattr(self, name) is None else (name,)))
         _at_least(self, 0, "noise", "zero_one_weight", "skip_limit", "entropy_weight")
         _at_least(self, 1, "partial_channels", "perturbation_steps", "ensemble")
+        if self.space == LAYERWISE:
+            if self.method in CELL_METHODS:
+                raise _bad(
+                    "method", self.method, "be another in the layerwise space: it is made for stacks of equal cells"
+                )
+            if self.cells > MOST_BLOCKS:
+                raise _bad("cells", self.cells, f"be at most {MOST_BLOCKS}, the layers of a stage")
         if self.rank_every is not None:
             _at_least(self, 1, "rank_every")
         if not 2 <= self.rank_cells <= MOST_RANKED:
@@ -214,6 +237,8 @@ class SearchConfig:
         value = getattr(self, name)
         if value is not None:
             return value
+        if name in _PLAIN:
+            return _own(self.dataset, name)
         if name == "warmup_epochs":
             return int(WARMUP_SHARE.get(self.method, 0) * (self.epochs // self.stages))
         return METHOD_DEFAULTS[self.method].get(name)
@@ -228,12 +253,15 @@ class SearchConfig:
             inert |= fields.keys() - UNTRAINED_FIELDS
         if self.rank_every is None:
             inert |= {"rank_every", "rank_cells", "rank_images"}
+        inert |= _as_ever(fields)
         if self.space != "nasbench201":
             inert.add("sample_none")
         if not self.cell_consistency:
             inert.add("samples_per_iteration")
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
+        if self.method == "stc" and self.derive_by == "alpha":
+            inert |= {"candidates", "candidate_batches"}
         if self.noise == 0:
             inert.add("noise_form")
         if self.js_lambda == "0":
@@ -254,87 +282,6 @@ class SearchConfig:
 MOST_RANKED = 1000
 """Cells of a ranking; NAS-Bench-201 has 4,096 without `none`, and distinct ones are drawn by drawing again."""
 
-METHOD_FIELDS: dict[str, set[str]] = {
-    "stc": {
-        "weighting",
-        "noise",
-        "noise_form",
-        "js_lambda",
-        "js_scope",
-        "js_gradient",
-        "samples_per_iteration",
-        "cell_consistency",
-        "discretization_consistency",
-    },
-    "darts": set(),
-    "darts2": set(),
-    "snas": {"temperature"},
-    "gdas": {"temperature"},
-    "pcdarts": {"partial_channels"},
-    "fairdarts": {"zero_one_weight"},
-    "nasp": set(),
-    "sgas": {"edge_criterion"},
-    "pdarts": {"skip_dropout", "skip_limit"},
-    "sdarts-adv": {"perturbation", "perturbation_steps"},
-    "random": set(),
-    "rsps": {"candidates", "candidate_batches"},
-    "setn": {"candidates", "candidate_batches"},
-    "enas": {"candidates", "candidate_batches", "entropy_weight"},
-    "data": {"temperature", "ensemble"},
-}
-"""Fields that some methods read and others do not, by the methods that do."""
-
-METHOD_WITHOUT: dict[str, set[str]] = {
-    "rsps": {"alpha_lr", "alpha_lr_schedule", "alpha_betas", "alpha_weight_decay", "alpha_start", "warmup_epochs"},
-    "enas": {"alpha_start"},
-}
-"""Fields that all methods but these read: RSPS has no alphas and trains as in a warm-up, ENAS has a controller."""
-
-UNTRAINED = {"random"}
-"""Methods that train nothing: the cell is a function of the seed, and one epoch stands for the search."""
-
-UNTRAINED_FIELDS = {"space", "method", "seed", "sample_none", "dataset", "resolution", "cells", "channels"}
-"""What a search that trains nothing depends on: the space, the seed, and the size that its cell is counted at."""
-
-_DARTS = {
-    "alpha_lr": 3e-4,
-    "alpha_lr_schedule": "constant",
-    "alpha_betas": (0.5, 0.999),
-    "alpha_weight_decay": 1e-3,
-    "alpha_start": 0.0,
-}
-
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "stc": {**_DARTS, "alpha_lr_schedule": "cosine", "alpha_weight_decay": 0.0, "alpha_start": 1.0},
-    "darts": _DARTS,
-    "darts2": _DARTS,
-    "snas": {**_DARTS, "temperature": "1->0.03"},
-    "gdas": {**_DARTS, "temperature": "10->0.1"},
-    "pcdarts": {**_DARTS, "alpha_lr": 6e-4},
-    "fairdarts": {**_DARTS, "alpha_lr": 3e-3, "alpha_betas": (0.9, 0.999)},
-    "nasp": {**_DARTS, "alpha_start": 0.5},
-    "sgas": _DARTS,
-    "pdarts": {**_DARTS, "alpha_lr": 6e-4},
-    "sdarts-adv": _DARTS,
-    "random": _DARTS,
-    "rsps": {**_DARTS, "candidates": 1000, "candidate_batches": 10},
-    "setn": {**_DARTS, "candidates": 100, "candidate_batches": 0},
-    "enas": {
-        **_DARTS,
-        "alpha_lr": 3.5e-4,
-        "alpha_betas": (0.9, 0.999),
-        "alpha_weight_decay": 0.0,
-        "candidates": 100,
-        "candidate_batches": 1,
-    },
-    "data": {**_DARTS, "alpha_weight_decay": 0.0, "temperature": "5->1"},
-}
-"""Values that stand in for a null field, by method."""
-
-WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3, "pdarts": 0.4}
-"""Share of a stage's epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50, P-DARTS's 10
-of 25."""
-
 
 @dataclass(frozen=True)
 class RetrainConfig:
@@ -352,14 +299,21 @@ class RetrainConfig:
     test_images: int | None = None
     """Use only the first so many test images; all when null."""
     resolution: int | None = None
-    """Side in pixels to which images are averaged down or repeated up; native when null."""
+    """Side in pixels to which images are averaged down or repeated up, or to which photographs are cropped; native when
+    null, 224 for ImageNet."""
     augment: bool = True
-    """Random crops and, where the data set allows it, flips."""
+    """Random crops and, where the data set allows it, flips; photographs have scaled crops and changed colours as
+    well."""
 
     cells: int = 20
-    """Cells of the DARTS network, or cells per stage (N) of NAS-Bench-201."""
+    """Cells of the DARTS network, or cells per stage (N) of NAS-Bench-201; a layer-wise genotype says it itself."""
     channels: int = 36
-    """Channels of the first cell (C)."""
+    """Channels of the first cell (C), or of the first block of the layer-wise space."""
+    stem: StemName | None = None
+    """What stands before the cells, as in a search."""
+    macs_limit: float | None = None
+    """Millions of multiply-adds that a network must stay below to be trained, by the convention that counts the more
+    (`cost.Cost`); null is no limit, 600 is what papers call the mobile setting."""
     batch_size: int = 96
     """Images of a batch."""
     epochs: int = 600
@@ -381,6 +335,8 @@ class RetrainConfig:
     """Weight decay."""
     grad_clip: float = 5.0
     """Largest gradient norm."""
+    label_smoothing: float | None = None
+    """Share of a label that is spread over all classes; null is 0.1 for ImageNet, none for others."""
     cutout: int = 16
     """Side of the square that cutout blanks, in pixels of a 32-pixel image; scaled with the image, 0 is off."""
     auxiliary_weight: float = 0.4
@@ -394,15 +350,29 @@ class RetrainConfig:
         _common_checks(self)
         genotype = Genotype.parse(self.genotype)
         object.__setattr__(self, "genotype", genotype.canonical_text())
+        if genotype.space == LAYERWISE:
+            object.__setattr__(self, "cells", blocks_of(genotype.topology.nodes))
         _at_least(self, 0, "cutout", "auxiliary_weight", "drop_path")
         _at_least(self, 1, *(() if self.test_images is None else ("test_images",)))
+        _at_least(self, 0, *(() if self.macs_limit is None else ("macs_limit",)))
+        if self.label_smoothing is not None and not 0 <= self.label_smoothing < 1:
+            raise _bad("label_smoothing", self.label_smoothing, "be at least 0 and below 1")
         if self.drop_path >= 1:
             raise _bad("drop_path", self.drop_path, "be below 1")
 
+    def value(self, name: str) -> Any:
+        """A field, or what stands in for it where it is null."""
+        value = getattr(self, name)
+        return _own(self.dataset, name) if value is None and name in _PLAIN else value
+
     def effective(self) -> dict[str, Any]:
         """The fields that change what this run computes; equal dictionaries mean equal runs."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        inert = {"auxiliary_weight", "drop_path"} if self.genotype.startswith("|") else set()
+        fields = {field.name: self.value(field.name) for field in dataclasses.fields(self)}
+        inert = _as_ever(fields) | (set() if self.macs_limit is not None else {"macs_limit"})
+        if not self.genotype.startswith("Genotype"):
+            inert |= {"auxiliary_weight", "drop_path"}
+        if self.genotype.startswith("Layers"):
+            inert.add("cells")
         if not self.augment:
             inert.add("cutout")
         return {name: value for name, value in fields.items() if name not in inert}
@@ -417,6 +387,16 @@ def with_seed(config: Config, seed: int) -> Config:
     object.__setattr__(changed, "seed", seed)
     _at_least(changed, 0, "seed")
     return changed
+
+
+def _own(dataset: str, name: str) -> Any:
+    """What a data set has where a field is null."""
+    return DATASET_DEFAULTS.get(dataset, {}).get(name, _PLAIN[name])
+
+
+def _as_ever(fields: dict[str, Any]) -> set[str]:
+    """Fields of `_PLAIN` that say what was so before there was the field: ids of that time stay."""
+    return {name for name, plain in _PLAIN.items() if name in fields and fields[name] == plain}
 
 
 def _bad(name: str, value: Any, must: str) -> InputError:

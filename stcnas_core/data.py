@@ -3,15 +3,18 @@
 Shapes: N images of the set, B images of a batch, S the side in pixels, P the side with padding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from stcnas_core.cifar import Triple
 from stcnas_core.datasets import Images
 from stcnas_core.errors import InputError
+from stcnas_core.halves import draw_halves
+from stcnas_core.parallel import ALONE, LEAST, Group
 
 _RESIZE_CHUNK = 2048
 
@@ -24,19 +27,26 @@ class ImageSet:
     """
 
     def __init__(self, images: Images, device: torch.device | str, resolution: int | None = None) -> None:
-        self.device = torch.device(device)
+        self.device = self.draws_on = torch.device(device)
         self.classes = images.classes
         self.images = _resize(torch.from_numpy(images.images), resolution, self.device)
         self.labels = torch.from_numpy(np.ascontiguousarray(images.labels)).to(self.device)
         self.size = self.images.shape[2]
         self._flip = images.flip
-        # Of one row of pixels, S * 3 values: a vector that long is subtracted many times faster than one of 3 channels.
-        mean, std = (torch.tensor(values, dtype=torch.float64) * 255 for values in (images.mean, images.std))
-        self._mean = mean.float().repeat(self.size).to(self.device)
-        self._scale = (1 / std).float().repeat(self.size).to(self.device)
+        self._mean, self._scale = statistics(images.mean, images.std, self.size, self.device)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def device_bytes(self) -> int:
+        """Bytes that each image takes on the device."""
+        return 3 * self.size**2
+
+    def halves(self, seed: int, share: float | None) -> tuple[Tensor, Tensor]:
+        """Two disjoint sets of images of equal size (`draw_halves`)."""
+        train, valid, _ = draw_halves(self.labels.cpu().numpy(), seed, share)
+        return train, valid
 
     def batches(
         self,
@@ -47,6 +57,7 @@ class ImageSet:
         augment: torch.Generator | None,
         cutout: int = 0,
         drop_single: bool = True,
+        group: Group = ALONE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches (x, y) of the images `indices`: x (B, 3, S, S) float32, normalised, in channels-last memory; y (B,).
 
@@ -56,48 +67,76 @@ class ImageSet:
         32-pixel image (scaled with S) that is blanked after normalisation; None augments nothing and cuts nothing.
         With `drop_single` a last batch of one image is dropped, because batch norm over a batch needs two, unless it
         is the only batch or all are that small. Both generators together determine every batch; the global one is
-        never drawn from.
+        never drawn from. Of each batch a process of a `group` gets its part, and a last one is dropped that leaves any
+        process fewer than two images.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, it must be at least 1")
-        if indices.ndim != 1 or (len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(self)):
-            raise IndexError(f"indices must be one-dimensional and in 0 to {len(self) - 1}")
+        check_indices(indices, len(self), batch_size)
         if order is not None:
             indices = indices[torch.randperm(len(indices), generator=order)]
-        on_device = indices.to(self.device)
-        count = len(indices)
-        if drop_single and batch_size > 1 and count > 1 and count % batch_size == 1:
-            count -= 1
-        return self._batches(on_device[:count], batch_size, augment, cutout)
+        sizes = batch_sizes(len(indices), batch_size, group.least if drop_single else 1)
+        return self._batches(indices[: sum(sizes)].to(self.device).split(sizes), augment, cutout, group)
 
     def _batches(
-        self, indices: Tensor, batch_size: int, augment: torch.Generator | None, cutout: int
+        self, batches: Sequence[Tensor], augment: torch.Generator | None, cutout: int, group: Group
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in indices.split(batch_size) if len(indices) else ():
+        for whole in batches:
+            part = group.part(len(whole))
+            chosen = whole[part]
             pixels = self.images.permute(0, 2, 3, 1).index_select(0, chosen)
             if augment is not None:
-                pixels = _crop_and_flip(pixels, self._flip, augment)
-            batch, size = len(chosen), self.size
-            x = pixels.view(batch, size, size * 3).float().sub_(self._mean).mul_(self._scale)
-            if augment is not None and cutout:
-                x.masked_fill_(_squares(batch, size, cutout, augment), 0.0)
-            yield x.view(batch, size, size, 3).permute(0, 3, 1, 2), self.labels.index_select(0, chosen)
+                pixels = _crop_and_flip(pixels, self._flip, augment, len(whole), part)
+            cut = squares(len(whole), self.size, cutout, augment)[part] if augment is not None and cutout else None
+            yield normalised(pixels, self._mean, self._scale, cut), self.labels.index_select(0, chosen)
 
 
-def _crop_and_flip(pixels: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """A crop of each padded image, flipped by the toss of a coin; (B, S, S, 3) uint8 in and out.
+def check_indices(indices: Tensor, images: int, batch_size: int) -> None:
+    """Raise where a set of so many images cannot be cut into such batches."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, it must be at least 1")
+    if indices.ndim != 1 or (len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < images):
+        raise IndexError(f"indices must be one-dimensional and in 0 to {images - 1}")
 
-    Draws, in this order: (2, B) offsets of the crop's upper and left edge in the padded image, then (B,) coins.
+
+def batch_sizes(images: int, batch_size: int, least: int = LEAST) -> list[int]:
+    """How many images each batch has; a last one of fewer than `least` is left out, unless all are that small."""
+    whole, last = divmod(images, batch_size)
+    left_out = whole and last < least <= batch_size
+    return [batch_size] * whole + ([last] if last and not left_out else [])
+
+
+def statistics(mean: Triple, std: Triple, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What `normalised` subtracts and multiplies with: (S * 3,) each, for one row of uint8 pixels.
+
+    A vector that long is subtracted many times faster than one of 3 channels.
+    """
+    means, stds = (torch.tensor(values, dtype=torch.float64) * 255 for values in (mean, std))
+    return means.float().repeat(size).to(device), (1 / stds).float().repeat(size).to(device)
+
+
+def normalised(pixels: Tensor, mean: Tensor, scale: Tensor, cut: Tensor | None) -> Tensor:
+    """(B, S, S, 3) uint8 to (B, 3, S, S) float32 in channels-last memory, zero where `cut` (B, S, S * 3) is."""
+    batch, size = pixels.shape[:2]
+    x = pixels.view(batch, size, size * 3).float().sub_(mean).mul_(scale)
+    if cut is not None:
+        x.masked_fill_(cut, 0.0)
+    return x.view(batch, size, size, 3).permute(0, 3, 1, 2)
+
+
+def _crop_and_flip(pixels: Tensor, flip: bool, generator: torch.Generator, whole: int, part: slice) -> Tensor:
+    """A crop of each padded image, flipped by the toss of a coin; (B, S, S, 3) uint8 in and out, the images `part` of
+    the `whole` that the batch has.
+
+    Draws, in this order: (2, whole) offsets of the crop's upper and left edge in the padded image, then (whole,) coins.
     """
     batch, size = pixels.shape[:2]
     device = pixels.device
     margin = max(size // 8, 1)
     padded_side = size + 2 * margin
-    top, left = torch.randint(0, 2 * margin + 1, (2, batch), generator=generator, device=device)
+    top, left = torch.randint(0, 2 * margin + 1, (2, whole), generator=generator, device=device)[:, part]
     step = torch.arange(size, device=device)
     columns = step.expand(batch, size)
     if flip:
-        coin = torch.randint(0, 2, (batch, 1), generator=generator, device=device)
+        coin = torch.randint(0, 2, (whole, 1), generator=generator, device=device)[part]
         columns = torch.where(coin == 1, size - 1 - columns, columns)
     padded = pad(pixels, (0, 0, margin, margin, margin, margin))
     rows = torch.arange(batch, device=device)[:, None] * padded_side + top[:, None] + step
@@ -107,7 +146,7 @@ def _crop_and_flip(pixels: Tensor, flip: bool, generator: torch.Generator) -> Te
     return cropped.view(batch, size, size, 3)
 
 
-def _squares(batch: int, size: int, cutout: int, generator: torch.Generator) -> Tensor:
+def squares(batch: int, size: int, cutout: int, generator: torch.Generator) -> Tensor:
     """Mask (B, S, S * 3) of a square per image, its centre uniform over the pixels and its overhang cut off (DARTS's).
 
     Draws (2, B) centres, rows then columns. An odd side has its longer half below and right of the centre.

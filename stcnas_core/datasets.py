@@ -5,6 +5,7 @@
 | digits | scikit-learn, 8x8 grey handwritten digits | 1,437 train, 360 test (36 of each class) |
 | cifar10, cifar100 | torchvision's layout, or image Parquet | as published |
 | parquet | any image Parquet | train and test files |
+| imagenet | class folders, image Parquet or WebDataset shards (`imagenet`) | train, and the validation images as test |
 
 Image Parquet is a folder with `train.parquet` and `test.parquet`, or with shards named as Hugging Face names them
 (`train-00000-of-00002.parquet`, ...); `image_parquet` says which columns. A data path is a root: the data lie in
@@ -12,23 +13,19 @@ Image Parquet is a folder with `train.parquet` and `test.parquet`, or with shard
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
-from stcnas_core import cifar
+from stcnas_core import cifar, imagenet
 from stcnas_core.config import DatasetName
 from stcnas_core.errors import InputError
+from stcnas_core.image_files import SPLITS, Source, Split, file_digest, parquet_shards, root_of
 from stcnas_core.image_parquet import ImageTable
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
-
-_LARGE_FILE = 256 * 2**20
-_TAIL = 64 * 2**10
 _MEASURED_IMAGES = 4096
 _SORTED_ROWS = 20
 
@@ -49,20 +46,6 @@ class Images:
     """Whether a left-right flip keeps an image's label."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a data set lies: scikit-learn, torchvision's folder, or Parquet files by split."""
-
-    kind: Literal["scikit-learn", "torchvision", "parquet"]
-    folder: Path | None = None
-    train: tuple[Path, ...] = ()
-    test: tuple[Path, ...] = ()
-
-    def files(self, split: Split) -> tuple[Path, ...]:
-        """The Parquet files of a split, in order of name."""
-        return self.train if split == "train" else self.test
-
-
 def read(dataset: str, split: Split, *, path: str | None = None, limit: int | None = None) -> Images:
     """Read the first `limit` images (all when None) of a split; raises InputError naming what is wrong and where.
 
@@ -74,6 +57,8 @@ def read(dataset: str, split: Split, *, path: str | None = None, limit: int | No
     if limit is not None and limit < 1:
         raise InputError(f"{dataset}: cannot read {limit} images; ask for at least 1")
     source = locate(dataset, path)
+    if dataset == "imagenet":
+        raise ValueError("imagenet is too large to be read whole: image_sets.open_images")
     if source.folder is None:
         return _read_digits(split, limit)
     if source.kind == "torchvision":
@@ -87,11 +72,14 @@ def read(dataset: str, split: Split, *, path: str | None = None, limit: int | No
 def fingerprint(dataset: str, path: str | None = None) -> str:
     """Name a data set and its content: `digits@scikit-learn`, `cifar10@torchvision`, `cifar10@parquet:<12 hex>`.
 
-    The hexadecimal digits depend on the bytes of the train and test files alone (beyond 256 MiB on a file's size and
-    last 64 KiB, which hold its footer), not on names, folders or times. Raises InputError where the data are missing,
+    `imagenet.fingerprint` says what names ImageNet. Elsewhere the hexadecimal digits depend on the bytes of the train
+    and test files alone (beyond 256 MiB on a file's size and last 64 KiB, which hold its footer), not on names, folders
+    or times. Raises InputError where the data are missing,
     damaged or, in torchvision's layout, not the published files.
     """
     source = locate(dataset, path)
+    if dataset == "imagenet":
+        return imagenet.fingerprint(source)
     if source.kind == "torchvision" and source.folder is not None:
         cifar.verify(dataset, source.folder)
     if source.kind != "parquet":
@@ -101,7 +89,7 @@ def fingerprint(dataset: str, path: str | None = None) -> str:
         files = source.files(split)
         ImageTable(files, _label_columns(dataset))
         for file in files:
-            content.update(f"{split} {_file_digest(file)}\n".encode())
+            content.update(f"{split} {file_digest(file)}\n".encode())
     return f"{dataset}@parquet:{content.hexdigest()[:12]}"
 
 
@@ -112,8 +100,10 @@ def locate(dataset: str, path: str | None = None) -> Source:
         return Source("scikit-learn")
     if dataset == "parquet" and path is None:
         raise InputError("parquet: where are the images? Set data.path to a folder with train.parquet and test.parquet")
-    folder = _folder(dataset, path)
-    train, test = _shards(folder, "train"), _shards(folder, "test")
+    folder = root_of(dataset, path)
+    if dataset == "imagenet":
+        return imagenet.locate(folder)
+    train, test = parquet_shards(folder, "train"), parquet_shards(folder, "test")
     if train and test:
         return Source("parquet", folder, train, test)
     if dataset in cifar.PUBLISHED and cifar.exists(dataset, folder):
@@ -147,13 +137,18 @@ def fetch(dataset: str, path: str | None = None) -> Path | None:
         return None
     if dataset == "parquet":
         raise InputError("parquet: these are your own files, there is nothing to fetch; fetch cifar10 or cifar100")
+    if dataset == "imagenet":
+        raise InputError(
+            "imagenet: its terms are accepted by each user on image-net.org, so it cannot be fetched from here; "
+            "docs/imagenet.md says how to lay it out"
+        )
     if path is not None and "://" not in path:
         try:
             Path(path).expanduser().mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{path}: cannot be made a folder ({error.strerror}); choose another --path") from None
-    folder = _folder(dataset, path)
-    if _shards(folder, "train") and _shards(folder, "test"):
+    folder = root_of(dataset, path)
+    if parquet_shards(folder, "train") and parquet_shards(folder, "test"):
         fingerprint(dataset, path)
         return folder
     cifar.fetch(dataset, folder)
@@ -163,53 +158,6 @@ def fetch(dataset: str, path: str | None = None) -> Path | None:
 def _check_known(dataset: str) -> None:
     if dataset not in get_args(DatasetName):
         raise InputError(f"unknown data set {str(dataset)[:60]!r}; known: {', '.join(get_args(DatasetName))}")
-
-
-def _folder(dataset: str, path: str | None) -> Path:
-    if path is None:
-        root = Path("~/.cache/stcnas").expanduser()
-    elif "://" in path:
-        raise InputError(f"data.path: {path} is no local folder; copy the data to a disk that every worker can read")
-    else:
-        root = Path(path).expanduser()
-        try:
-            if not root.is_dir():
-                what = "is a file" if root.exists() else "does not exist"
-                raise InputError(f"data.path: {root} {what}; name the folder that holds {dataset}")
-        except OSError as error:
-            raise InputError(f"data.path: {str(root)[:200]} cannot be read ({error.strerror})") from None
-    inner = root / dataset
-    return inner if inner.is_dir() else root
-
-
-def _shards(folder: Path, split: Split) -> tuple[Path, ...]:
-    """`<split>.parquet`, or all of Hugging Face's `<split>-00000-of-0000N.parquet`; empty where there are none."""
-    single = folder / f"{split}.parquet"
-    shards = sorted(folder.glob(f"{split}-*.parquet"))
-    if single.exists() and shards:
-        raise InputError(f"{folder}: both {single.name} and {shards[0].name}; keep one form, so that it is clear which")
-    totals: set[int] = set()
-    for shard in shards:
-        match = re.fullmatch(rf"{split}-(\d{{5}})-of-(\d{{5}})(?:-[0-9a-f]+)?\.parquet", shard.name)
-        if match is None:
-            raise InputError(f"{shard}: name shards {split}-00000-of-00002.parquet and so on, counted from 0")
-        totals.add(int(match[2]))
-    if shards and totals != {len(shards)}:
-        raise InputError(
-            f"{folder}: {len(shards)} {split} shards ({shards[0].name}, ...) that do not add up; put all of them there"
-        )
-    return (single,) if single.exists() else tuple(shards)
-
-
-def _file_digest(file: Path) -> str:
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            if size > _LARGE_FILE:
-                stream.seek(size - _TAIL)
-            return f"{size} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
 
 
 def _label_columns(dataset: str) -> tuple[str, ...]:
@@ -226,16 +174,30 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
     return images.transpose(0, 3, 1, 2)
 
 
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's grey values of 0 to 16, (1797, 8, 8), and labels (1797,).
+
+    Read from its file where that is found: importing scikit-learn takes more time than a small search.
+    """
+    package = find_spec("sklearn")
+    folders = [] if package is None else package.submodule_search_locations or []
+    files = [file for folder in folders if (file := Path(folder, "datasets", "data", "digits.csv.gz")).is_file()]
+    if files:
+        table = np.loadtxt(files[0], delimiter=",", dtype=np.int64)
+        return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    return digits.images.astype(np.int64), digits.target.astype(np.int64)
+
+
 def _read_digits(split: Split, limit: int | None) -> Images:
     """Of each class 36 images, evenly spaced in scikit-learn's order, test; both splits go round the classes in turn.
 
     The spacing keeps every writer in both splits, as in the usual random split of this data set: accuracies are for
     known handwriting.
     """
-    from sklearn.datasets import load_digits
-
-    digits: Any = load_digits()
-    values, labels = digits.images.astype(np.int64), digits.target.astype(np.int64)
+    values, labels = _digits()
     rank, in_class = np.zeros(len(labels), np.int64), np.bincount(labels)[labels]
     for label in range(10):
         rank[labels == label] = np.arange((labels == label).sum())

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class DivergedError(RuntimeError):
     """A loss or an architecture parameter became NaN or infinite, so that nothing that follows would mean anything."""
+
+
+class OverLimitError(RuntimeError):
+    """A network costs more than its configuration allows: it is not trained, and would not be the next time."""

@@ -1,7 +1,8 @@
 """Genotypes: derived cells as the field exchanges them, read strictly and never evaluated.
 
-Three forms are read and written: the DARTS tuple text `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)`, the
-NAS-Bench-201 string `|nor_conv_3x3~0|+|...|`, and JSON.
+Read and written are the DARTS tuple text `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)`, the NAS-Bench-201 string
+`|nor_conv_3x3~0|+|...|`, the layers of a layer-wise network in their order `Layers(mbconv_3x3_e6, skip_connect, ...)`,
+and JSON for all three spaces.
 """
 
 import json
@@ -12,7 +13,18 @@ from functools import cached_property
 from typing import Any
 
 from stcnas_core.errors import InputError
-from stcnas_core.topology import DARTS, NASBENCH201, TOPOLOGIES, Topology
+from stcnas_core.topology import (
+    DARTS,
+    LAYERWISE,
+    MOST_BLOCKS,
+    NASBENCH201,
+    SPACES,
+    TOPOLOGIES,
+    Topology,
+    blocks_of,
+    layerwise,
+    topology_of,
+)
 
 _LONGEST = 10_000
 
@@ -51,10 +63,18 @@ class Genotype:
 
     @property
     def topology(self) -> Topology:
-        """The graph of this genotype's space; raises GenotypeError for a space that does not exist."""
-        if not isinstance(self.space, str) or self.space not in TOPOLOGIES:
-            raise GenotypeError(f"unknown search space {self.space!r}; known: {', '.join(TOPOLOGIES)}")
-        return TOPOLOGIES[self.space]
+        """The graph of this genotype's space; raises GenotypeError for a space, or a size, that does not exist."""
+        if not isinstance(self.space, str) or self.space not in SPACES:
+            raise GenotypeError(f"unknown search space {self.space!r}; known: {', '.join(SPACES)}")
+        if self.space != LAYERWISE:
+            return TOPOLOGIES[self.space]
+        layers = len(self.cells[0]) if self.cells else 0
+        blocks = blocks_of(layers)
+        if blocks is None:
+            raise GenotypeError(
+                f"{LAYERWISE}: a network has 5 N + 1 layers, N from 1 to {MOST_BLOCKS} for each stage, not {layers}"
+            )
+        return layerwise(blocks)
 
     def cell(self, kind: str) -> tuple[Edge, ...]:
         """The edges of one cell kind, by node and then by source."""
@@ -74,7 +94,7 @@ class Genotype:
 
     @classmethod
     def parse(cls, text: str) -> "Genotype":
-        """Read any of the three forms; raises GenotypeError with the place and what was expected there."""
+        """Read any of the forms; raises GenotypeError with the place and what was expected there."""
         if not isinstance(text, str):
             raise GenotypeError(f"a genotype is text, not {type(text).__name__}")
         if len(text) > _LONGEST:
@@ -86,13 +106,15 @@ class Genotype:
             return _parse_json(stripped)
         if stripped.startswith("Genotype"):
             return _parse_darts(stripped)
+        if stripped.startswith("Layers"):
+            return _parse_layers(stripped)
         raise GenotypeError(
-            f"{stripped[:60]!r} is no genotype: it must begin with 'Genotype(' (DARTS), '|' (NAS-Bench-201) "
-            "or '{' (JSON)"
+            f"{stripped[:60]!r} is no genotype: it must begin with 'Genotype(' (DARTS), '|' (NAS-Bench-201), "
+            "'Layers(' (layer-wise) or '{' (JSON)"
         )
 
     def to_text(self) -> str:
-        """The form that the field exchanges: DARTS tuple text or NAS-Bench-201 string, a node's edges as given."""
+        """The space's own text, in the form that the field exchanges where it has one; a node's edges as given."""
         return _write(self.topology, self.cells)
 
     def canonical_text(self) -> str:
@@ -111,6 +133,18 @@ class Genotype:
         """How many edges of each cell kind carry `operation` (Fig. 8 counts `skip_connect`)."""
         return {kind: sum(edge.operation == operation for edge in self.cell(kind)) for kind in self.topology.kinds}
 
+    @property
+    def skip_connects(self) -> int:
+        """Skip connections of the normal cell, or of the whole network where there are no cells (Fig. 8)."""
+        return self.count("skip_connect")[self.topology.kinds[0]]
+
+
+def filled(topology: Topology, operation: str) -> Genotype:
+    """The genotype that has one operation throughout, on the first edges of each node where not all are kept."""
+    kept = [edge for edges in topology.edges_by_node for edge in edges[: topology.kept]]
+    cell = tuple(Edge(*topology.edges[edge], operation) for edge in kept)
+    return Genotype(topology.name, (cell,) * len(topology.kinds))
+
 
 def _check_cell(topology: Topology, kind: str, edges: tuple[Edge, ...]) -> None:
     where = f"{topology.name}, {kind} cell"
@@ -121,12 +155,15 @@ def _check_cell(topology: Topology, kind: str, edges: tuple[Edge, ...]) -> None:
             )
         if (edge.node, edge.source) not in topology.edges:
             raise GenotypeError(f"{where}: no edge leads from node {edge.source} to node {edge.node}")
+        index = topology.edges.index((edge.node, edge.source))
+        if (index, topology.operations.index(edge.operation)) in topology.barred:
+            raise GenotypeError(f"{where}: layer {edge.node} is the first of its stage, it cannot be {edge.operation}")
     nodes = [edge.node for edge in edges]
     if nodes != sorted(nodes):
         raise GenotypeError(f"{where}: edges must be grouped by node, in ascending order")
-    for node in range(topology.inputs, topology.inputs + topology.nodes):
+    for node, incoming in enumerate(topology.edges_by_node, start=topology.inputs):
         sources = [edge.source for edge in edges if edge.node == node]
-        expected = node if topology.kept is None else topology.kept
+        expected = len(incoming) if topology.kept is None else topology.kept
         if len(sources) != expected:
             raise GenotypeError(f"{where}: node {node} must have {expected} incoming edges, not {len(sources)}")
         if len(set(sources)) != len(sources):
@@ -139,6 +176,8 @@ def _write(topology: Topology, cells: tuple[tuple[Edge, ...], ...]) -> str:
         return "+".join(
             "|" + "".join(f"{e.operation}~{e.source}|" for e in sorted(cells[0]) if e.node == node) for node in nodes
         )
+    if topology.chained:
+        return f"Layers({', '.join(edge.operation for edge in cells[0])})"
     concat = range(topology.inputs, topology.inputs + topology.nodes)
     fields = (
         f"{kind}={[(edge.operation, edge.source) for edge in edges]!r}, {kind}_concat={concat!r}"
@@ -165,15 +204,28 @@ def _parse_nasbench201(text: str) -> Genotype:
     return Genotype(NASBENCH201.name, (tuple(edges),))
 
 
+def _parse_layers(text: str) -> Genotype:
+    inside = re.fullmatch(r"Layers\s*\((.*)\)", text, re.ASCII | re.DOTALL)
+    if inside is None:
+        raise GenotypeError(f"layer-wise genotype: expected 'Layers(' and ')' at the end, got {text[-30:]!r}")
+    layers: list[Edge] = []
+    for node, item in enumerate(inside[1].split(","), start=1):
+        operation = item.strip()
+        if not re.fullmatch(r"[a-z0-9_]{1,40}", operation):
+            raise GenotypeError(f"layer-wise genotype, layer {node}: expected an operation, got {item[:60]!r}")
+        layers.append(Edge(node, node - 1, operation))
+    return Genotype(LAYERWISE, (tuple(layers),))
+
+
 def _parse_json(text: str) -> Genotype:
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise GenotypeError(f"JSON genotype: {error}") from None
     space = data.pop("space", None)
-    if not isinstance(space, str) or space not in TOPOLOGIES:
-        raise GenotypeError(f"JSON genotype: 'space' must be one of {', '.join(TOPOLOGIES)}, not {str(space)[:60]!r}")
-    kinds = TOPOLOGIES[space].kinds
+    if not isinstance(space, str) or space not in SPACES:
+        raise GenotypeError(f"JSON genotype: 'space' must be one of {', '.join(SPACES)}, not {str(space)[:60]!r}")
+    kinds = topology_of(space, 1).kinds
     if set(data) != set(kinds):
         raise GenotypeError(
             f"JSON genotype: expected the keys space, {', '.join(kinds)}; got {', '.join(map(str, data))[:100]}"

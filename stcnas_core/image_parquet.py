@@ -80,6 +80,30 @@ class ImageTable:
         assert done == len(rows)
         return out
 
+    def group_sizes(self) -> list[tuple[int, int]]:
+        """Rows, and bytes of the image column in memory, of every row group of all files in turn."""
+        sizes: list[tuple[int, int]] = []
+        for file, (image, _) in self._with_columns():
+            with _opened(file) as parquet:
+                for number in range(parquet.metadata.num_row_groups):
+                    group = parquet.metadata.row_group(number)
+                    columns = [group.column(at) for at in range(group.num_columns)]
+                    held = [one.total_uncompressed_size for one in columns if one.path_in_schema.split(".")[0] == image]
+                    sizes.append((group.num_rows, sum(held)))
+        return sizes
+
+    def group(self, number: int) -> list[memoryview]:
+        """The encoded images of one row group, counted over all files; safe to call from several threads."""
+        for file, (image, _) in self._with_columns():
+            with _opened(file) as parquet:
+                if number >= parquet.metadata.num_row_groups:
+                    number -= parquet.metadata.num_row_groups
+                    continue
+                first = sum(parquet.metadata.row_group(before).num_rows for before in range(number))
+                column = parquet.read_row_group(number, columns=[image]).column(0).combine_chunks()
+            return [data for _, data in _pick(column, range(len(column)), file, image, first)]
+        raise IndexError(number)
+
     def _with_columns(self) -> Iterator[tuple[Path, tuple[str, str]]]:
         return zip(self.files, self._columns, strict=True)
 

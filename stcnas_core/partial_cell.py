@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stcnas_core.cell import Cell, DropPath, States
+from stcnas_core.cell import Cell, DropPath, States, alike
 from stcnas_core.path import Choice
 from stcnas_core.topology import Topology
 
@@ -29,7 +29,7 @@ class PartialCell(Cell):
         searching: bool,
         partial: int,
     ) -> None:
-        super().__init__(topology, choices, channels // partial, stride, searching=searching)
+        super().__init__(topology, choices, alike(topology, channels // partial, stride, searching=searching))
         self.partial, self.stride = partial, stride
 
     def forward(
@@ -94,5 +94,5 @@ def build_cell(
 ) -> Cell:
     """A cell whose operations see all channels, or one in `partial` of them."""
     if partial == 1:
-        return Cell(topology, choices, channels, stride, searching=searching)
+        return Cell(topology, choices, alike(topology, channels, stride, searching=searching))
     return PartialCell(topology, choices, channels, stride, searching=searching, partial=partial)

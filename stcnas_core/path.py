@@ -30,9 +30,10 @@ def select(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool
     """Discretise: per edge the operation of the highest score, per node the `kept` edges of the highest such score.
 
     The rule of sampling (with perturbed scores) and of derivation alike, so that what is searched is what is derived.
-    `scores` is (T, E, K). Ties go to the lowest index. NAS-Bench-201's `none` is passed over unless `allow_none`.
+    `scores` is (T, E, K). Ties go to the lowest index. What an edge cannot have is passed over, as is NAS-Bench-201's
+    `none` unless `allow_none`.
     """
-    scores = _without_none(topology, scores, allow_none)
+    scores = possible(topology, scores, allow_none=allow_none)
     best = scores.argmax(axis=2)
     value = scores.max(axis=2)
     chosen: list[tuple[Choice, ...]] = []
@@ -47,20 +48,26 @@ def select(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool
 
 def best_operations(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool = False) -> Choices:
     """The operation of the highest score (T, E, K) on each of all edges; ties and `none` as in `select`."""
-    best = _without_none(topology, scores, allow_none).argmax(axis=2)
+    best = possible(topology, scores, allow_none=allow_none).argmax(axis=2)
     return tuple(tuple(enumerate(map(int, row))) for row in best)
 
 
-def _without_none(topology: Topology, scores: NDArray[np.floating], allow_none: bool) -> NDArray[np.floating]:
-    if "none" in topology.operations and not allow_none:
-        scores = scores.copy()
+def possible(topology: Topology, scores: NDArray[np.floating], *, allow_none: bool) -> NDArray[np.floating]:
+    """Scores (T, E, K) with -inf for what may not be chosen: what an edge cannot have, and `none` unless allowed."""
+    without_none = "none" in topology.operations and not allow_none
+    if not (without_none or topology.barred):
+        return scores
+    scores = scores.copy()
+    if without_none:
         scores[:, :, topology.operations.index("none")] = -np.inf
+    for edge, operation in topology.barred:
+        scores[:, edge, operation] = -np.inf
     return scores
 
 
 def everything(topology: Topology) -> Choices:
-    """Every operation on every edge, as a supernet without sampling runs them."""
-    cell = tuple((edge, k) for edge in range(len(topology.edges)) for k in range(len(topology.operations)))
+    """Every operation that each edge may have, as a supernet without sampling runs them."""
+    cell = tuple((edge, k) for edge in range(len(topology.edges)) for k in topology.possible(edge))
     return (cell,) * len(topology.kinds)
 
 

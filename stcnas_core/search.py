@@ -13,14 +13,16 @@ from typing import Any
 
 import torch
 
-from stcnas_core import datasets, inherited, methods, spaces
+from stcnas_core import inherited, methods, spaces
 from stcnas_core.bilevel import Bilevel
-from stcnas_core.config import METHOD_FIELDS, UNTRAINED, SearchConfig
+from stcnas_core.config import SearchConfig
 from stcnas_core.cost import Cost, count
 from stcnas_core.data import ImageSet
 from stcnas_core.datasets import Images
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.genotype import Genotype
+from stcnas_core.image_sets import ImageBatches, open_images
+from stcnas_core.method_fields import METHOD_FIELDS, UNTRAINED
 from stcnas_core.methods.base import Sample, plain
 from stcnas_core.randomness import stream
 from stcnas_core.schedules import cosine, progress, stage
@@ -70,16 +72,26 @@ class Search:
     ) -> None:
         self.config = config
         self.device = device or default_device()
+        self.data: ImageBatches
         if images is None:
-            images = datasets.read(config.dataset, "train", path=data_path, limit=config.train_images)
-        self.data = ImageSet(images, self.device, config.resolution)
-        order = torch.randperm(len(images.labels), generator=stream(config.seed, "halves"))
-        half = len(order) // 2
-        if config.batch_size > half:
-            raise InputError(f"batch_size: {config.batch_size} is above half of the {len(order)} training images")
-        self.train_half, self.valid_half = order[:half], order[half : 2 * half]
+            self.data = open_images(
+                config.dataset,
+                "train",
+                path=data_path,
+                device=self.device,
+                limit=config.train_images,
+                resolution=config.resolution,
+            )
+        else:
+            self.data = ImageSet(images, self.device, config.resolution)
+        self.train_half, self.valid_half = self.data.halves(config.seed, config.value("class_share"))
+        if config.batch_size > len(self.train_half):
+            raise InputError(
+                f"batch_size: {config.batch_size} is above {len(self.train_half)}, the part of the {len(self.data)} "
+                "training images that trains one side of the search"
+            )
 
-        self.space = spaces.get(config.space)
+        self.space = spaces.get(config.space, config.cells)
         if config.method in UNTRAINED:
             self._bilevel = None
             self.method = methods.build(config, self.space.topology, self.device)
@@ -177,7 +189,7 @@ class Search:
             derived_accuracy=derived,
             genotype=genotype.canonical_text(),
             # While no alpha has moved and nothing was chosen, the derived cell is a tie and says nothing.
-            skip_connects=genotype.count("skip_connect")["normal"] if decided else None,
+            skip_connects=genotype.skip_connects if decided else None,
             step_seconds=step_seconds,
             device_seconds=time.perf_counter() - started,
         )
@@ -199,7 +211,7 @@ class Search:
             valid_accuracy=None,
             derived_accuracy=None,
             genotype=self.genotype.canonical_text(),
-            skip_connects=self.genotype.count("skip_connect")["normal"],
+            skip_connects=self.genotype.skip_connects,
             step_seconds=None,
             device_seconds=time.perf_counter() - started,
         )
@@ -223,7 +235,7 @@ class Search:
             self.train_half if half == "train" else self.valid_half,
             self.config.batch_size,
             order=stream(seed, half, "order", epoch),
-            augment=stream(seed, half, "augment", epoch, device=self.device) if self.config.augment else None,
+            augment=stream(seed, half, "augment", epoch, device=self.data.draws_on) if self.config.augment else None,
         )
 
     def _alpha_lr(self, searched: int, searching: int) -> float:
@@ -235,7 +247,7 @@ class Search:
         return rate if constant else cosine(rate, 0.0, searched, searching)
 
     def alpha_rows(self) -> list[dict[str, Any]]:
-        """Every alpha as it is, one row per cell kind, edge and operation, with the weight that it stands for.
+        """Every alpha as it is, one row per cell kind, edge and possible operation, with the weight it stands for.
 
         None where the method has no alphas.
         """
@@ -248,13 +260,13 @@ class Search:
                 "cell": kind,
                 "node": node,
                 "source": source,
-                "operation": operation,
+                "operation": topology.operations[k],
                 "alpha": alpha[t][e][k],
                 "weight": weight[t][e][k],
             }
             for t, kind in enumerate(topology.kinds)
             for e, (node, source) in enumerate(topology.edges)
-            for k, operation in enumerate(topology.operations)
+            for k in topology.possible(e)
         ]
 
     @property
@@ -278,7 +290,11 @@ class Search:
     def cost(self) -> Cost:
         """Parameters and multiply-adds of the derived network at the search's size."""
         network = self.space.network(
-            self.genotype, channels=self.config.channels, cells=self.config.cells, classes=self.data.classes
+            self.genotype,
+            channels=self.config.channels,
+            cells=self.config.cells,
+            classes=self.data.classes,
+            stem=self.config.value("stem"),
         )
         return count(network, (3, self.data.size, self.data.size))
 

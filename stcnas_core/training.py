@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stcnas_core.errors import InputError
+from stcnas_core.parallel import ALONE, Group
 
 
 @functools.cache
@@ -53,11 +54,15 @@ class Tally:
         self.sums = sums if self.sums is None else self.sums + sums
         self.images += batch
 
-    def result(self) -> tuple[float, ...]:
-        """Mean loss, percent right, and the means of the others; zeros when nothing was counted."""
+    def result(self, group: Group = ALONE) -> tuple[float, ...]:
+        """Mean loss, percent right, and the means of the others, over what all of a group counted; zeros when nothing
+        was counted.
+        """
         if self.sums is None:
             return (0.0, 0.0)
-        loss, right, *others = (self.sums.double() / self.images).tolist()
+        sums = self.sums.double()
+        totals = group.total(torch.cat([sums, sums.new_tensor([self.images])]))
+        loss, right, *others = (totals[:-1] / totals[-1]).tolist()
         return (loss, 100.0 * right, *others)
 
 

@@ -6,7 +6,7 @@ import json
 import torch
 
 from stcnas_core.bench import Setting, bench_search, bench_step, table
-from stcnas_core.config import UNTRAINED
+from stcnas_core.method_fields import UNTRAINED
 from stcnas_core.methods import METHODS
 from stcnas_core.topology import TOPOLOGIES
 from stcnas_core.training import default_device

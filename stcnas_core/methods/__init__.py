@@ -5,12 +5,14 @@ from stcnas_core.methods.base import Method
 from stcnas_core.methods.darts import Darts
 from stcnas_core.methods.darts2 import Darts2
 from stcnas_core.methods.data import Data
+from stcnas_core.methods.dsnas import Dsnas
 from stcnas_core.methods.enas import Enas
 from stcnas_core.methods.fairdarts import FairDarts
 from stcnas_core.methods.gdas import Gdas
 from stcnas_core.methods.nasp import Nasp
 from stcnas_core.methods.pcdarts import PcDarts
 from stcnas_core.methods.pdarts import PDarts
+from stcnas_core.methods.proxylessnas import ProxylessNas
 from stcnas_core.methods.random import Random
 from stcnas_core.methods.rsps import Rsps
 from stcnas_core.methods.sdarts import SdartsAdv
@@ -37,6 +39,8 @@ METHODS: dict[str, type[Method]] = {
     "setn": Setn,
     "enas": Enas,
     "data": Data,
+    "proxylessnas": ProxylessNas,
+    "dsnas": Dsnas,
 }
 
 

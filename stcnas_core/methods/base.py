@@ -60,6 +60,13 @@ class Method:
         self.alpha_start: float = config.value("alpha_start")
         shape = (len(topology.kinds), len(topology.edges), len(topology.operations))
         self.alpha = nn.Parameter(self.initial(shape).to(device))
+        self.barred: Tensor | None = None
+        """Mask (E, K) of what an edge cannot have; None where there is nothing of the kind."""
+        if topology.barred:
+            mask = torch.zeros(shape[1:], dtype=torch.bool)
+            for entry in topology.barred:
+                mask[entry] = True
+            self.barred = mask.to(device)
         self._scores = HostCopy(device)
 
     @property
@@ -108,6 +115,10 @@ class Method:
     def initial(self, shape: tuple[int, int, int]) -> Tensor:
         """Alphas before the first step."""
         return torch.full(shape, self.alpha_start)
+
+    def logits(self) -> Tensor:
+        """Alpha with -inf for what an edge cannot have: its weight is then zero in any weighting, without gradient."""
+        return self.alpha if self.barred is None else self.alpha.masked_fill(self.barred, -torch.inf)
 
     def weights(self) -> Tensor:
         """Weights (T, E, K) of the operations as a function of alpha, differentiable."""

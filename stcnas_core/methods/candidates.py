@@ -1,5 +1,7 @@
 """Methods that end in a choice: cells are drawn after the last epoch, and the best with inherited weights is kept."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -42,8 +44,7 @@ class CandidateMethod(Method):
 
     def choose(self, accuracy: Judge) -> None:
         """Keep the best of the candidates; a cell that is drawn twice is judged once."""
-        draws = stream(self.config.seed, "candidates")
-        cells = list(dict.fromkeys(self.candidate(draws) for _ in range(self.candidates)))
+        cells = distinct(self.candidate, self.candidates, self.config.seed)
         if self.candidate_batches > 0:
             cells = _best(cells, accuracy, self.candidate_batches)[: self.finalists]
         cell = cells[0] if len(cells) == 1 else _best(cells, accuracy, 0)[0]
@@ -60,6 +61,12 @@ class CandidateMethod(Method):
     def evaluated(self) -> Sample:
         """The cell itself, as it was judged."""
         return plain(self.derived())
+
+
+def distinct(draw: Callable[[torch.Generator], Choices], count: int, seed: int) -> list[Choices]:
+    """The cells of so many draws after a search, each once, in the order in which they were drawn."""
+    draws = stream(seed, "candidates")
+    return list(dict.fromkeys(draw(draws) for _ in range(count)))
 
 
 def _best(cells: list[Choices], accuracy: Judge, batches: int) -> list[Choices]:

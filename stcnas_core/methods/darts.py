@@ -16,7 +16,7 @@ class Darts(Method):
 
     def weights(self) -> Tensor:
         """Softmax over the operations of an edge."""
-        return self.alpha.softmax(dim=2)
+        return self.logits().softmax(dim=2)
 
     def sample(self, noise: float, generator: torch.Generator) -> Sample:
         """Everything: nothing is drawn."""

@@ -78,7 +78,9 @@ class Data(GumbelMethod):
         return Sample(chosen(mask), self.derived())
 
     def _possible(self, scores: Tensor) -> Tensor:
-        """Scores (..., K) with -1 for a `none` that may not be sampled; others are at least 0."""
+        """Scores (..., E, K) with -1 for what an edge cannot have and a `none` that may not be sampled; others >= 0."""
+        if self.barred is not None:
+            scores = scores.masked_fill(self.barred, -1.0)
         operations = self.topology.operations
         if "none" not in operations or self.config.sample_none:
             return scores

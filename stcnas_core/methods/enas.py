@@ -67,7 +67,9 @@ class Controller(nn.Module):
         if topology.kept is not None:
             self.key, self.query = (nn.Linear(HIDDEN, HIDDEN, bias=False) for _ in range(2))
             self.score = nn.Linear(HIDDEN, 1, bias=False)
-        forbidden = [operation == "none" and not allow_none for operation in topology.operations]
+        none = [operation == "none" and not allow_none for operation in topology.operations]
+        edges = range(len(topology.edges))
+        forbidden = [[barred or (edge, k) in topology.barred for k, barred in enumerate(none)] for edge in edges]
         self.register_buffer("forbidden", torch.tensor(forbidden), persistent=False)
 
     def forward(self, walk: Walk) -> Choices:
@@ -80,7 +82,7 @@ class Controller(nn.Module):
         """An operation for every edge."""
         choices, x = [], self.start
         for edge in range(len(self.topology.edges)):
-            operation = self._operation(walk, x)
+            operation = self._operation(walk, x, edge)
             choices.append((edge, operation))
             x = self.embeddings[operation]
         return choices
@@ -100,15 +102,15 @@ class Controller(nn.Module):
                 kept.append(walk.decide(_squashed(self.score(attention).flatten()).masked_fill(taken, -torch.inf)))
                 x = anchors[kept[-1]]
             for source in kept:
-                operation = self._operation(walk, x)
+                operation = self._operation(walk, x, edges[source])
                 choices.append((edges[source], operation))
                 x = self.embeddings[operation]
             anchors.append(self._step(x))
         return choices
 
-    def _operation(self, walk: Walk, x: Tensor) -> int:
+    def _operation(self, walk: Walk, x: Tensor, edge: int) -> int:
         logits = _squashed(self.operations(self._step(x)).flatten())
-        return walk.decide(logits.masked_fill(self.forbidden, -torch.inf))  # type: ignore[arg-type]
+        return walk.decide(logits.masked_fill(self.forbidden[edge], -torch.inf))  # type: ignore[index]
 
     def _step(self, x: Tensor) -> Tensor:
         hidden, memory = self.lstm(x, self.state)

@@ -29,7 +29,7 @@ class FairDarts(Darts):
 
     def weights(self) -> Tensor:
         """Sigmoid of each alpha by itself."""
-        return self.alpha.sigmoid()
+        return self.logits().sigmoid()
 
     def penalty(self, cell: Choices) -> Tensor:
         """The zero-one loss over all operations: 0 where all weights are 1/2, -1/4 where each is zero or one."""

@@ -31,7 +31,7 @@ class GumbelMethod(Method):
 
     def weights(self) -> Tensor:
         """Probabilities of an edge's operations."""
-        return self.alpha.softmax(dim=2)
+        return self.logits().softmax(dim=2)
 
     def gumbel(self, generator: torch.Generator) -> Tensor:
         """Standard Gumbel noise (T, E, K), drawn on the host."""
@@ -39,4 +39,4 @@ class GumbelMethod(Method):
 
     def relaxed(self, noise: Tensor) -> Tensor:
         """Softmax of the perturbed log-probabilities at the current temperature (..., T, E, K), differentiable."""
-        return ((self.alpha.log_softmax(dim=2) + noise) / self.temperature).softmax(dim=-1)
+        return ((self.logits().log_softmax(dim=2) + noise) / self.temperature).softmax(dim=-1)

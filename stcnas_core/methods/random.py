@@ -12,7 +12,7 @@ from stcnas_core.randomness import stream
 
 
 class Random(Method):
-    """Draws one cell. No supernet is built for it (`config.UNTRAINED`), so that it has nothing to sample or weigh."""
+    """Draws one cell. No supernet is built for it (`UNTRAINED`), so that it has nothing to sample or weigh."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """None: nothing is learned."""

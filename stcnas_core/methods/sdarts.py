@@ -45,7 +45,7 @@ class SdartsAdv(Darts):
         if sample.noise is None or path.weights is None or self.epsilon == 0:
             return path
         lowest, highest = path.weights - self.epsilon, path.weights + self.epsilon
-        worst = onto_simplex(path.weights + self.epsilon * sample.noise)
+        worst = self._feasible(path.weights + self.epsilon * sample.noise)
         length = 2.0 * self.epsilon / self.config.perturbation_steps
         with level.held(sample):
             for _ in range(self.config.perturbation_steps):
@@ -53,8 +53,12 @@ class SdartsAdv(Darts):
                 loss, _ = level.loss(Path(path.chosen, worst), x, y)
                 (gradient,) = torch.autograd.grad(loss, [worst])
                 moved = worst.detach() + length * gradient.sign()
-                worst = onto_simplex(torch.clamp(moved, lowest, highest))
+                worst = self._feasible(torch.clamp(moved, lowest, highest))
         return Path(path.chosen, worst)
+
+    def _feasible(self, weights: Tensor) -> Tensor:
+        """Onto the simplex of what each edge can have."""
+        return onto_simplex(weights if self.barred is None else weights.masked_fill(self.barred, 0.0))
 
 
 def onto_simplex(weights: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Setn(CandidateMethod):
     def weights(self) -> Tensor:
         """Probabilities: softmax over what a node, where it keeps a few edges, else an edge, chooses from."""
         if self.topology.kept is None:
-            return self.alpha.softmax(dim=2)
+            return self.logits().softmax(dim=2)
         nodes = [self.alpha[:, list(edges)] for edges in self.topology.edges_by_node]
         return torch.cat([node.flatten(1).softmax(dim=1).view_as(node) for node in nodes], dim=1)
 

@@ -61,13 +61,12 @@ class Sgas(Darts):
 
     def _follow(self) -> None:
         """What follows from `fate`: the operations that run, and the weights that are fixed."""
-        operations = range(self.alpha.shape[2])
         fixed = torch.zeros(tuple(self.alpha.shape))
         runs = []
         for kind, fates in enumerate(self.fate.tolist()):
             runs.append([])
             for edge, fate in enumerate(fates):
-                runs[kind] += [(edge, k) for k in operations if fate in (UNDECIDED, k)]
+                runs[kind] += [(edge, k) for k in self.topology.possible(edge) if fate in (UNDECIDED, k)]
                 if fate >= 0:
                     fixed[kind, edge, fate] = 1.0
         self.runs: Choices = tuple(map(tuple, runs))
@@ -76,7 +75,7 @@ class Sgas(Darts):
 
     def probabilities(self) -> Tensor:
         """Softmax over the operations of an edge and the zero operation: (T, E, K), or (T, E, K + 1), it being last."""
-        logits = self.alpha if self.none is not None else torch.cat([self.alpha, self.zero], dim=2)
+        logits = self.logits() if self.none is not None else torch.cat([self.logits(), self.zero], dim=2)
         return logits.softmax(dim=2)
 
     def weights(self) -> Tensor:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Method, Sample
+from stcnas_core.effects import main_effects
+from stcnas_core.methods.base import Judge, Method, Sample, plain
+from stcnas_core.methods.candidates import distinct
 from stcnas_core.path import Choices, everything, select
 from stcnas_core.schedules import Ramp
 from stcnas_core.topology import Topology
@@ -21,6 +23,8 @@ class Stc(Method):
         index = groups(topology, config.js_scope)
         self.groups, self.group_count = index.to(device), int(index.max()) + 1
         self.js_lambda = Ramp.parse(config.js_lambda)
+        self.effects = torch.zeros(tuple(self.alpha.shape), dtype=torch.float64)
+        """What derivation ranks by (T, E, K) where that is not alpha; zero until the search is over."""
         self.anneal(0.0)
 
     def anneal(self, progress: float) -> None:
@@ -31,8 +35,8 @@ class Stc(Method):
     def weights(self) -> Tensor:
         """ReLU(alpha) (Eq. 3), or the softmax and sigmoid of Fig. 6."""
         if self.config.weighting == "relu":
-            return self.alpha.relu()
-        return self.alpha.softmax(dim=2) if self.config.weighting == "softmax" else self.alpha.sigmoid()
+            return self.logits().relu()
+        return self.logits().softmax(dim=2) if self.config.weighting == "softmax" else self.logits().sigmoid()
 
     @property
     def samples_per_iteration(self) -> int:
@@ -75,8 +79,36 @@ class Stc(Method):
             with torch.no_grad():
                 self.alpha.clamp_(0.0, 1.0)
 
+    def buffers(self) -> dict[str, Tensor]:
+        """The fitted effects."""
+        return {"effects": self.effects}
+
+    def choose(self, accuracy: Judge) -> None:
+        """Judge uniformly drawn cells by inherited weights and fit the effects of their operations."""
+        if self.config.derive_by == "alpha":
+            return
+        count: int = self.config.value("candidates")
+        cells = distinct(lambda draws: self.uniform(draws).cell, count, self.config.seed)
+        batches: int = self.config.value("candidate_batches")
+        kinds, edges, operations = self.alpha.shape
+        judged = [accuracy(plain(cell), batches) for cell in cells]
+        self.effects.copy_(torch.from_numpy(main_effects((kinds, edges, operations), cells, judged)))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether effects have been fitted."""
+        return bool(self.effects.any())
+
+    def derived(self) -> Choices:
+        """By alpha, or once they are fitted by the effects: argmax per edge, best edges per node."""
+        if not self.chosen:
+            return super().derived()
+        return select(self.topology, self.effects.numpy(), allow_none=self.config.sample_none)
+
     def evaluated(self) -> Sample:
-        """The derived sub-network, weighted; the whole supernet where cell consistency is dropped."""
+        """The derived sub-network, weighted if derived by alpha; the whole supernet without cell consistency."""
+        if self.chosen:
+            return plain(self.derived())
         cell = self.derived()
         return Sample(cell if self.config.cell_consistency else everything(self.topology), cell)
 

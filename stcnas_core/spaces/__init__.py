@@ -1,11 +1,12 @@
 """Search spaces behind one protocol; a new space is one new file and one line in `get`."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 from stcnas_core.spaces.network import CellNetwork
-from stcnas_core.topology import Topology
+from stcnas_core.topology import LAYERWISE, Topology
 
 
 class Space(Protocol):
@@ -36,12 +37,20 @@ class Space(Protocol):
         ...
 
 
-def get(name: str) -> Space:
-    """The space called `name`, "darts" or "nasbench201"; raises InputError for any other."""
+def get(name: str, cells: int = 4) -> Space:
+    """The space called `name`; `cells` sizes the graph of a space whose layers are searched one by one.
+
+    Raises InputError for a name that is not in `SPACES`.
+    """
     from stcnas_core.spaces.darts import DartsSpace
+    from stcnas_core.spaces.layerwise import LayerwiseSpace
     from stcnas_core.spaces.nasbench201 import NasBench201Space
 
-    spaces: dict[str, type[Space]] = {"darts": DartsSpace, "nasbench201": NasBench201Space}
+    spaces: dict[str, Callable[[], Space]] = {
+        "darts": DartsSpace,
+        "nasbench201": NasBench201Space,
+        LAYERWISE: lambda: LayerwiseSpace(cells),
+    }
     if name not in spaces:
         raise InputError(f"unknown search space {name!r}; known: {', '.join(spaces)}")
     return spaces[name]()

@@ -54,6 +54,12 @@ class DartsSpace:
         )
 
 
+class RectifiedStem(nn.Sequential):
+    """The second part of ImageNet's stem; the ReLU that DARTS puts first in it is shared with the first cell."""
+
+    activated = True
+
+
 class DartsCell(nn.Module):
     """Preprocessing of the two inputs, then the graph; the output concatenates the four nodes.
 
@@ -132,7 +138,7 @@ class DartsNetwork(CellNetwork):
                 nn.Conv2d(half, channels, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(channels, track_running_stats=track),
             )
-            self.stem1 = nn.Sequential(
+            self.stem1 = RectifiedStem(
                 nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(channels, track_running_stats=track),
             )
@@ -187,7 +193,7 @@ class DartsNetwork(CellNetwork):
 
 
 def _auxiliary_head(channels: int, classes: int, stem: str) -> nn.Sequential:
-    """DARTS's auxiliary head; expects 8x8 maps after the CIFAR stem, 14x14 after ImageNet's."""
+    """DARTS's auxiliary head; which maps fit is in `stems`: 8x8 after the CIFAR stem, 7x7 after ImageNet's."""
     return nn.Sequential(
         nn.ReLU(),
         nn.AvgPool2d(5, stride=3 if stem == "cifar" else 2, padding=0, count_include_pad=False),

@@ -93,6 +93,7 @@ class NasBench201Network(CellNetwork):
                 )
                 self.add_cell(0, cell)
         self.norm = nn.BatchNorm2d(width, track_running_stats=track)
+        self.rectify = nn.ReLU(inplace=True)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, images: Tensor, path: Path | None = None, drop_path: DropPath | None = None) -> Tensor:
@@ -103,5 +104,5 @@ class NasBench201Network(CellNetwork):
             if position and position % self.per_stage == 0:
                 x = self.reductions[position // self.per_stage - 1](x)
             x = cell((x,), chosen[0], scales[0], drop_path, plain_outputs=False).plain(self.topology.nodes)
-        x = F.relu(self.norm(x), inplace=True)
+        x = self.rectify(self.norm(x))
         return self.classifier(x.mean(dim=(2, 3)))
