@@ -10,6 +10,7 @@ import pickletools
 import warnings
 import zipfile
 
+_FIRST = b"PK\x03\x04"
 _NAMES = frozenset({"collections OrderedDict", "torch._utils _rebuild_tensor_v2"})
 _UNKNOWN = frozenset({"INST", "OBJ", "STACK_GLOBAL", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "BYTEARRAY8"})
 
@@ -19,6 +20,9 @@ def check_archive(data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
+            if min((entry.header_offset for entry in entries), default=1) or not data.startswith(_FIRST):
+                # PyTorch takes such a file for one of its older formats, and reads what stands before the archive.
+                raise ValueError("its archive does not begin with the first byte")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise ValueError("its archive is compressed")
             if sum(entry.file_size for entry in entries) > len(data):

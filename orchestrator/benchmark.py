@@ -31,6 +31,9 @@ Metric = Literal[
 METRICS: tuple[Metric, ...] = get_args(Metric)
 """Accuracies that a table may hold, in percent."""
 
+UNNAMED = f"{BENCHMARK}@unnamed"
+"""Stands for the fingerprint of a table that is not named yet, where nothing is looked up but only planned."""
+
 CELL_COLUMN = "arch_str"
 
 CELLS = len(NASBENCH201.operations) ** len(NASBENCH201.edges)

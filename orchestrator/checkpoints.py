@@ -39,12 +39,17 @@ class Checkpoints:
     def start(self, trial_id: str, after: int = 0) -> Start:
         """Mark a new start of a trial, numbered after its earlier ones and after the `after` that left no marks."""
         now = datetime.now(UTC)
-        marks = {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}
+        marks = self._marks(trial_id)
         first_at = self._first_start(marks[min(marks)]) if marks else None
         attempt = max(after, *marks, 0) + 1
         note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": now.isoformat()}).encode()
         self.storage.note(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
         return Start(attempt, first_at or now)
+
+    def started(self, trial_id: str) -> Start | None:
+        """The newest start of a trial that is not finished; None where there was none."""
+        marks = self._marks(trial_id)
+        return Start(max(marks), self._first_start(marks[min(marks)]) or datetime.now(UTC)) if marks else None
 
     def save(self, trial_id: str, epoch: int, state: dict[str, Any]) -> None:
         """Keep the state after `epoch` epochs, beside the newest one before it."""
@@ -92,6 +97,9 @@ class Checkpoints:
             done[trial_id] = max(done.get(trial_id, 0), epoch)
         return done
 
+    def _marks(self, trial_id: str) -> dict[int, str]:
+        return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}
+
     def _saved(self, trial_id: str) -> dict[int, str]:
         return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if key.endswith(".ckpt")}
 
@@ -136,6 +144,7 @@ def _decode(data: bytes) -> dict[str, Any]:
         state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile or foreign archive raises whatever it likes; the content is refused
         raise ValueError(f"it cannot be loaded: {type(error).__name__}") from None
-    if not isinstance(state, dict):
+    # The archive may hold an ordered dictionary, inside; a state is a plain one.
+    if type(state) is not dict:
         raise ValueError("it holds no state")
     return state

@@ -3,15 +3,24 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from orchestrator.cli_export import export
+from orchestrator.cli_options import (
+    AsJson,
+    Every,
+    Overrides,
+    Profile,
+    ShardOption,
+    StorageUri,
+    SweepFile,
+    opened,
+    print_json,
+)
 from orchestrator.exits import BAD_INPUT, CHECK_FAILED, INTERRUPTED
 from stcnas_core.errors import InputError
-
-if TYPE_CHECKING:
-    from orchestrator.overview import Overview
 
 app = typer.Typer(
     name="stcnas",
@@ -27,18 +36,6 @@ app.add_typer(data_app, name="data")
 bench_app = typer.Typer(help="What things cost here.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
-SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP", help="Sweep file (YAML).", show_default=False)]
-StorageUri = Annotated[str, typer.Option("--storage", metavar="URI", help="Folder, or s3://, gs://, az:// address.")]
-Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="Profile of the sweep file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, as search.epochs=3 (repeatable)."),
-]
-ShardOption = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Run one of N parts, beside drivers of the others.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 @app.command()
 def plan(
@@ -49,13 +46,17 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a sweep consists of, what is done, and what is left."""
-    overview = _examine(sweep, storage, profile, overrides, reading=True)
+    asked = opened(sweep, storage, profile, overrides)
+    overview = asked.overview()
+    found = asked.resolution(overview)
     if as_json:
-        _print_json(overview.as_plan())
+        print_json({**overview.as_plan(), "resolution": None if found is None else found.listed()})
         return
     from orchestrator.screens import show_plan
 
     show_plan(overview)
+    for line in () if found is None else found.sentences():
+        typer.echo(line)
 
 
 @app.command()
@@ -64,12 +65,20 @@ def status(
     storage: StorageUri = "results",
     profile: Profile = None,
     overrides: Overrides = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again until nothing more can run; with --json an object a line.")
+    ] = False,
+    every: Every = 2,
     as_json: AsJson = False,
 ) -> None:
     """Show how far a sweep is, also while it runs or after it died."""
-    overview = _examine(sweep, storage, profile, overrides, reading=True)
+    if watch:
+        from orchestrator.watch import watch_status
+
+        raise typer.Exit(watch_status(opened(sweep, storage, profile, overrides), every, sys.stdout, as_json=as_json))
+    overview = opened(sweep, storage, profile, overrides).overview()
     if as_json:
-        _print_json(overview.as_status())
+        print_json(overview.as_status())
         return
     from orchestrator.screens import show_status
 
@@ -82,9 +91,12 @@ def run(
     storage: StorageUri = "results",
     profile: Profile = None,
     overrides: Overrides = None,
-    backend: Annotated[str, typer.Option(help="ray, or inline: one after the other in this process.")] = "ray",
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="ray, or inline: one after the other in this process.")
+    ] = "ray",
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster, as host:port or auto; this machine's own by default.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Ray cluster, as host:port or auto; this machine's own by default."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
@@ -101,7 +113,7 @@ def run(
     from orchestrator.simulation import check_real
 
     part = None if shard is None else Shard.parse(shard)
-    overview = _examine(sweep, storage, profile, overrides)
+    overview = opened(sweep, storage, profile, overrides).overview(computing=True)
     check_real(overview.ledger.storage)
     out = sys.stderr if as_json else sys.stdout
     options = session.Options(
@@ -111,7 +123,7 @@ def run(
     if as_json and code != INTERRUPTED:
         from orchestrator.overview import examine
 
-        _print_json(examine(overview.plan, overview.ledger).as_status())
+        print_json(examine(overview.plan, overview.ledger).as_status())
     raise typer.Exit(code)
 
 
@@ -121,8 +133,10 @@ def simulate(
     storage: Annotated[str, typer.Option("--storage", metavar="URI", help="Where to; never a real ledger.")],
     profile: Profile = None,
     overrides: Overrides = None,
-    backend: Annotated[str, typer.Option(help="inline: a simulated clock in this process; or ray.")] = "inline",
-    address: Annotated[str | None, typer.Option(help="Ray cluster, as host:port or auto.")] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="inline: a simulated clock in this process; or ray.")
+    ] = "inline",
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Ray cluster, as host:port or auto.")] = None,
     workers: Annotated[int, typer.Option(metavar="N", help="Trials at the same time.")] = 4,
     speed: Annotated[float, typer.Option(metavar="X", help="Simulated seconds in one; 0 waits for nothing.")] = 0,
     deaths: Annotated[float, typer.Option(metavar="SHARE", help="Share of starts whose worker dies.")] = 0,
@@ -142,13 +156,13 @@ def simulate(
     how = Simulation(workers, speed, deaths, recorded, processes=backend == "ray")
     part = None if shard is None else Shard.parse(shard)
     claim(open_storage(storage))
-    overview = _examine(sweep, storage, profile, overrides)
+    overview = opened(sweep, storage, profile, overrides).overview(computing=True)
     options = session.Options(sweep, storage, profile, tuple(overrides or ()), backend, address, False, how, part)
     code = session.run(overview, options, sys.stderr if as_json else sys.stdout)
     if as_json and code != INTERRUPTED:
         from orchestrator.overview import examine
 
-        _print_json(examine(overview.plan, overview.ledger).as_status())
+        print_json(examine(overview.plan, overview.ledger).as_status())
     raise typer.Exit(code)
 
 
@@ -161,45 +175,74 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the report; STORAGE/report/NAME by default.")
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Write it again whenever a trial has ended, until nothing more can run.")
+    ] = False,
+    every: Every = 10,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a sweep, also of a half-done one: HTML, and tables as CSV, Markdown and LaTeX."""
-    overview = _examine(sweep, storage, profile, overrides, reading=True)
-    from analysis.report import write_report
-    from orchestrator.lookups import benchmark_id
-    from orchestrator.session import command_line
-    from orchestrator.storage import LocalStorage
+    if watch:
+        from orchestrator.watch import watch_report
 
-    ledger = overview.ledger
-    root = ledger.storage.root if isinstance(ledger.storage, LocalStorage) else Path("results")
-    folder = out or root / "report" / overview.plan.sweep.name
-    paths = write_report(
-        overview.plan.sweep,
-        overview.listed(),
-        ledger.trials(),
-        ledger.epochs(),
-        ledger.alphas(),
-        folder,
-        ranks=ledger.ranks(),
-        benchmark=ledger.benchmark(benchmark_id(overview.plan)),
-        command=command_line("run", sweep, storage, profile, overrides or ()),
-    )
+        if as_json:
+            raise InputError("--json does not go with report --watch; status --watch --json has an object a line")
+        raise typer.Exit(watch_report(opened(sweep, storage, profile, overrides), every, out, sys.stdout))
+    paths = opened(sweep, storage, profile, overrides).report(out)
     if as_json:
-        _print_json({name: str(path) for name, path in paths.items()})
+        print_json({name: str(path) for name, path in paths.items()})
         return
     for path in paths.values():
         typer.echo(path)
 
 
+app.command()(export)
+
+
+@app.command()
+def sweeps(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Sweeps to write, or clusters for the templates.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder to write them into, to be changed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the sweeps that come with stcnas, which any verb takes by name, or write them out."""
+    from orchestrator import shipped
+
+    if names and out is None:
+        raise InputError(f"--out: name the folder that {', '.join(names)} go into")
+    if out is not None:
+        paths = shipped.write_out(names or list(shipped.titles()), out)
+        if as_json:
+            print_json({"files": [str(path) for path in paths]})
+            return
+        for path in paths:
+            typer.echo(path)
+        return
+    found = shipped.titles()
+    if as_json:
+        print_json(found)
+        return
+    for name, title in found.items():
+        typer.echo(f"{name:14}{title}")
+
+
 @app.command()
 def doctor(
     sweep: Annotated[
-        Path | None, typer.Argument(metavar="[SWEEP]", help="Sweep file (YAML).", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[SWEEP]", help="Sweep file (YAML), or name of one that is shipped.", show_default=False
+        ),
     ] = None,
     storage: StorageUri = "results",
     profile: Profile = None,
     overrides: Overrides = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to examine, as host:port or auto.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster to examine, as host:port or auto.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check storage, versions, data and resources, here or on every node of a cluster; exit code 5 where one fails."""
@@ -211,7 +254,7 @@ def doctor(
     checks = examination.examine(loaded, open_storage(storage), address)
     result = examination.listed(checks)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         for check in checks:
             typer.echo(f"{'ok    ' if check.ok else 'FAILED'}  {check.check}, {check.where}: {check.said}")
@@ -245,14 +288,13 @@ def verify(
 
     ledger = Ledger(open_storage(storage))
     found = inspect(ledger)
-    planned = findings.plans(found, sweeps or (), profile=profile, overrides=overrides or ())
-    if planned:
-        found.expect(set().union(*planned.values()))
+    planned = findings.plans(ledger, found, sweeps or (), profile=profile, overrides=overrides or ())
+    found.expect(planned.values())
     if aside and found.problems:
         findings.move_aside(ledger, found)
     content = findings.as_json(found, ledger.storage.uri, planned)
     if as_json:
-        _print_json(content)
+        print_json(content)
     else:
         screens.show_findings(content)
     raise typer.Exit(0 if content["clean"] else CHECK_FAILED)
@@ -267,7 +309,7 @@ def collect(storage: StorageUri = "results", as_json: AsJson = False) -> None:
 
     tables = compact(Ledger(open_storage(storage)))
     if as_json:
-        _print_json({done.table: {"moved": done.moved, "written": done.written} for done in tables})
+        print_json({done.table: {"moved": done.moved, "written": done.written} for done in tables})
         return
     for done in tables:
         typer.echo(f"{done.table}: {done.moved} files went into {done.written} of {done.collected} collected files")
@@ -284,18 +326,22 @@ def search(
 ) -> None:
     """Run one search in this process, without a ledger, and print its genotype."""
     from orchestrator import single
+    from stcnas_core.files import write_whole
 
     result = single.search(overrides or (), data, sys.stderr if as_json else sys.stdout)
     if out is not None:
-        single.write_text(out, result["genotype"] + "\n")
+        write_whole(out, result["genotype"] + "\n")
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     typer.echo(result["genotype"])
 
 
 @app.command()
-def genotype(text: Annotated[str, typer.Argument(show_default=False)], as_json: AsJson = False) -> None:
+def genotype(
+    text: Annotated[str, typer.Argument(help="A genotype, or the name of a published one.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
     """Check a genotype in any of its forms, or name a published one, and print it with its counts of operations."""
     from stcnas_core.published_cells import PUBLISHED_CELLS, name_of, named
 
@@ -305,7 +351,7 @@ def genotype(text: Annotated[str, typer.Argument(show_default=False)], as_json: 
     counts = {operation: found.count(operation) for operation in found.topology.operations}
     if as_json:
         published = {"published_as": name, "source": source}
-        _print_json({"text": found.to_text(), "json": json.loads(found.to_json()), "counts": counts, **published})
+        print_json({"text": found.to_text(), "json": json.loads(found.to_json()), "counts": counts, **published})
         return
     typer.echo(found.to_text())
     typer.echo(found.to_json())
@@ -362,7 +408,7 @@ def overhead(
 
     found = measure(trials or (100, 300, 1000), rounds, answers, sys.stderr if as_json else sys.stdout)
     if as_json:
-        _print_json(found)
+        print_json(found)
 
 
 def _check_backend(backend: str, address: str | None) -> None:
@@ -370,30 +416,6 @@ def _check_backend(backend: str, address: str | None) -> None:
         raise InputError(f"--backend {backend}: must be ray or inline")
     if backend == "inline" and address is not None:
         raise InputError("--address goes with --backend ray")
-
-
-def _examine(
-    sweep: Path, storage: str, profile: str | None, overrides: list[str] | None, *, reading: bool = False
-) -> "Overview":
-    """The sweep beside its ledger; `reading` verbs work where the images are not, by what the records say of them."""
-    from orchestrator.ledger import Ledger
-    from orchestrator.overview import examine, recorded_fingerprint
-    from orchestrator.plan import make_plan
-    from orchestrator.simulation import fingerprint, is_simulated
-    from orchestrator.spec import load_sweep
-    from orchestrator.storage import open_storage
-
-    loaded = load_sweep(sweep, profile=profile, overrides=overrides or ())
-    ledger = Ledger(open_storage(storage))
-    known = recorded_fingerprint(ledger, lambda notice: typer.echo(notice, err=True)) if reading else None
-    if is_simulated(ledger.storage):
-        typer.echo(f"note: {ledger.storage.uri} holds simulated records, no results", err=True)
-        known = fingerprint
-    return examine(make_plan(loaded, known), ledger)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def main() -> NoReturn:

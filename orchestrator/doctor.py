@@ -11,6 +11,7 @@ from orchestrator.identity import Stage
 from orchestrator.nodes import Check, Images, check_cluster, comparable, images_of
 from orchestrator.plan import fingerprint_of, make_plan
 from orchestrator.preflight import Demand, Node, check_demands, gpus_of
+from orchestrator.resources import RetrainResources
 from orchestrator.spec import Sweep
 from orchestrator.storage import LocalStorage, Storage
 from stcnas_core.errors import InputError
@@ -105,7 +106,8 @@ def _resources(sweep: Sweep | None, nodes: list[Node]) -> list[Check]:
     findings: list[Check] = []
     for stage in stages:
         asked = getattr(sweep.resources, stage)
-        demand = Demand(asked.cpus, gpus_of(asked.gpus, gpus))
+        least = asked.least if isinstance(asked, RetrainResources) else 1
+        demand = Demand(asked.cpus, gpus_of(asked.gpus, gpus), least)
         try:
             check_demands({stage: demand}, nodes)
         except InputError as error:

@@ -1,3 +1,3 @@
-"""Exit codes other than 0, which is: all that was asked for is done."""
+"""Exit codes other than 0, which is: all that was asked for is done; and 1, Python's own after a traceback: a bug."""
 
-BUG, BAD_INPUT, FAILED_TRIALS, INTERRUPTED, CHECK_FAILED = 1, 2, 3, 4, 5
+BAD_INPUT, FAILED_TRIALS, INTERRUPTED, CHECK_FAILED = 2, 3, 4, 5

@@ -1,30 +1,29 @@
 """What can be known to be impossible before any device is taken; checked by hand where a message can say why."""
 
+from collections.abc import Sequence
+
 from orchestrator.benchmark import BENCHMARK
 from orchestrator.spec import ANY_GENOTYPE, Sweep
+from stcnas_core import stems
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 
-NATIVE_SIDE = {"digits": 8, "cifar10": 32, "cifar100": 32}
+NATIVE_SIDE = {"digits": 8, "cifar10": 32, "cifar100": 32, "imagenet": 224}
 """Pixels; image Parquet is not in the table, since only the file knows."""
 
 TRAINING_IMAGES = {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000}
 
-SMALLEST_SIDE = 4
-"""Both spaces halve the image twice."""
-
-SMALLEST_AUXILIARY_SIDE = 32
-"""The auxiliary head pools 5x5 windows of an image that was halved twice."""
-
 
 def check_search(config: SearchConfig) -> None:
     """Raises InputError, beginning with the field's name, for a search that cannot run."""
-    _check_side(config)
+    _check_side(config, config.space)
     known = [count for count in (config.train_images, TRAINING_IMAGES.get(config.dataset)) if count is not None]
-    if known and config.batch_size > min(known) // 2:
+    share = config.value("class_share")
+    if known and config.batch_size > min(known) * (share or 0.5):
+        part = "half" if share is None else f"{share:.0%}"
         raise InputError(
-            f"batch_size: {config.batch_size} is more than half of the {min(known):,} training images of "
-            f"{config.dataset}, and each half trains one side of the search; lower it, or use more images"
+            f"batch_size: {config.batch_size} is more than {part} of the {min(known):,} training images of "
+            f"{config.dataset}, and each such part trains one side of the search; lower it, or use more images"
         )
 
 
@@ -34,7 +33,7 @@ def check_retraining(sweep: Sweep, space: str) -> None:
         return
     config = sweep.retraining(ANY_GENOTYPE[space])
     try:
-        _check_side(config)
+        _check_side(config, space)
         if space == "darts":
             _check_auxiliary(config)
     except InputError as error:
@@ -51,19 +50,44 @@ def check_lookup(sweep: Sweep, setting: str, space: str) -> None:
         )
 
 
-def _check_side(config: SearchConfig | RetrainConfig) -> None:
-    side = config.resolution or NATIVE_SIDE.get(config.dataset)
-    if side is not None and side < SMALLEST_SIDE:
+def check_every_epochs(sweep: Sweep, epochs: Sequence[int]) -> None:
+    """Raises InputError, with its place in the file, where no search has cells on its way to be retrained."""
+    every, longest = sweep.every_epochs, max(epochs, default=0)
+    if every is not None and every >= longest:
         raise InputError(
-            f"resolution: images of {side} pixels; a network halves them twice, so {SMALLEST_SIDE} at least"
+            f"{sweep.where('retrain', 'every_epochs')}: retrain.every_epochs: {every} has no effect, since no search "
+            f"has more than {longest} epochs, and the cell after the last one is retrained anyway; lower or remove it"
+        )
+
+
+def _side(config: SearchConfig | RetrainConfig) -> int | None:
+    """The side of the images, where it is known without the files."""
+    return config.resolution or NATIVE_SIDE.get(config.dataset)
+
+
+def _check_side(config: SearchConfig | RetrainConfig, space: str) -> None:
+    side, stem = _side(config), config.value("stem")
+    if space == "nasbench201" and stem != "cifar":
+        raise InputError(f"stem: the nasbench201 space has the stem cifar alone, not {stem}; search another space")
+    if side is None:
+        return
+    smallest = stems.smallest_side(stem)
+    if side < smallest:
+        raise InputError(
+            f"resolution: images of {side} pixels; with the stem {stem} a network needs {smallest} at least"
+        )
+    if space == "darts" and not stems.halves_evenly(stem, side):
+        raise InputError(
+            f"resolution: images of {side} pixels; with the stem {stem} the cells take every second pixel, so the side "
+            f"must be a multiple of {smallest}"
         )
 
 
 def _check_auxiliary(config: RetrainConfig) -> None:
-    side = config.resolution or NATIVE_SIDE.get(config.dataset)
-    if config.auxiliary_weight > 0 and side is not None and side < SMALLEST_AUXILIARY_SIDE:
+    side, stem = _side(config), config.value("stem")
+    if config.auxiliary_weight > 0 and side is not None and not stems.has_auxiliary(stem, side):
         raise InputError(
             f"auxiliary_weight: {config.auxiliary_weight:g} asks for the auxiliary head, which needs images of "
-            f"{SMALLEST_AUXILIARY_SIDE} pixels or more, and those of {config.dataset} are {side} here; set "
-            f"auxiliary_weight: 0, or resolution: {SMALLEST_AUXILIARY_SIDE}"
+            f"{stems.auxiliary_sides(stem)}, and those of {config.dataset} are {side} here; set auxiliary_weight: 0 "
+            "or another resolution"
         )

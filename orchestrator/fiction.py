@@ -9,7 +9,7 @@ from orchestrator.snapshots import snapshot_epochs
 from stcnas_core.config import SearchConfig
 from stcnas_core.genotype import Edge, Genotype
 from stcnas_core.schedules import Ramp, cosine, progress
-from stcnas_core.topology import TOPOLOGIES, Topology
+from stcnas_core.topology import Topology, topology_of
 
 CELLS = 20_000
 """Distinct cells that made-up searches find in a space, so that some of thousands find the same."""
@@ -19,14 +19,16 @@ def make_up(job: Job) -> Script:
     """A whole trial that never ran."""
     dice = random.Random(job.id)
     if isinstance(job.config, SearchConfig):
-        topology = TOPOLOGIES[job.config.space]
+        topology = topology_of(job.config.space, job.config.cells)
         cells = [_cell(topology, dice) for _ in range(job.config.epochs)]
         epochs = tuple(_search_epoch(job.config, epoch, cell, dice) for epoch, cell in enumerate(cells))
         wanted = sorted(snapshot_epochs(job.config.epochs))
         alphas = {done - 1: _alphas(topology, done / job.config.epochs, dice) for done in wanted}
-        return Script(epochs, alphas, cells[-1].canonical_text(), dice.randrange(10_000, 90_000), 10_000_000)
+        return Script(
+            epochs, alphas, cells[-1].canonical_text(), dice.randrange(10_000, 90_000), 10_000_000, 10_500_000
+        )
     epochs = tuple(_retrain_epoch(job.config.epochs, job.config.lr, epoch, dice) for epoch in range(job.config.epochs))
-    return Script(epochs, {}, job.config.genotype, dice.randrange(1_000_000, 4_000_000), 500_000_000)
+    return Script(epochs, {}, job.config.genotype, dice.randrange(1_000_000, 4_000_000), 500_000_000, 510_000_000)
 
 
 def make_up_ranks(config: SearchConfig, epoch: int) -> list[dict[str, Any]]:
@@ -34,7 +36,7 @@ def make_up_ranks(config: SearchConfig, epoch: int) -> list[dict[str, Any]]:
     dice, later = random.Random(f"{config.seed} ranking"), random.Random(f"{config.seed} {epoch}")
     cells: dict[Genotype, None] = {}
     while len(cells) < config.rank_cells:
-        cells.setdefault(_cell(TOPOLOGIES[config.space], dice))
+        cells.setdefault(_cell(topology_of(config.space, config.cells), dice))
     return [{"genotype": cell.canonical_text(), "accuracy": later.uniform(10, 90)} for cell in cells]
 
 
@@ -55,7 +57,7 @@ def _search_epoch(config: SearchConfig, epoch: int, cell: Genotype, dice: random
         "valid_accuracy": accuracy * 0.95,
         "derived_accuracy": accuracy * dice.uniform(0.8, 0.95),
         "genotype": cell.canonical_text(),
-        "skip_connects": cell.count("skip_connect")["normal"],
+        "skip_connects": cell.skip_connects,
         "device_seconds": dice.uniform(50, 70),
         "step_seconds": 0.5,
     }
@@ -70,6 +72,7 @@ def _retrain_epoch(epochs: int, lr: float, epoch: int, dice: random.Random) -> d
         "lr": cosine(lr, 0.0, epoch, epochs),
         "test_loss": 2.3 * (1 - accuracy / 120),
         "test_accuracy": accuracy * 0.96,
+        "test_top5_accuracy": 100 - (100 - accuracy * 0.96) / 3,
         "device_seconds": dice.uniform(90, 110),
         "step_seconds": 0.25,
     }
@@ -85,9 +88,11 @@ def _cell(topology: Topology, dice: random.Random) -> Genotype:
     cells = []
     for _ in topology.kinds:
         edges: list[Edge] = []
-        for node in range(topology.inputs, topology.inputs + topology.nodes):
-            sources = range(node) if topology.kept is None else sorted(dice.sample(range(node), topology.kept))
-            edges += [Edge(node, source, dice.choice(topology.operations)) for source in sources]
+        for incoming in topology.edges_by_node:
+            kept = incoming if topology.kept is None else sorted(dice.sample(incoming, topology.kept))
+            edges += [
+                Edge(*topology.edges[edge], topology.operations[dice.choice(topology.possible(edge))]) for edge in kept
+            ]
         cells.append(tuple(edges))
     return Genotype(topology.name, tuple(cells))
 
@@ -95,8 +100,8 @@ def _cell(topology: Topology, dice: random.Random) -> Genotype:
 def _alphas(topology: Topology, spread: float, dice: random.Random) -> list[dict[str, Any]]:
     rows = []
     for cell in topology.kinds:
-        for node, source in topology.edges:
-            for operation in topology.operations:
+        for edge, (node, source) in enumerate(topology.edges):
+            for operation in (topology.operations[k] for k in topology.possible(edge)):
                 alpha = 1 - spread * dice.random()
                 row = {"cell": cell, "node": node, "source": source, "operation": operation}
                 rows.append({**row, "alpha": alpha, "weight": alpha})

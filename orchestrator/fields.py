@@ -60,29 +60,38 @@ def _types(config: type, *left_out: str) -> dict[str, Any]:
     return {name: Annotated[kind, BeforeValidator(_READ.get(name, _as_is))] for name, kind in kinds.items()}
 
 
-def _model(name: str, types: dict[str, Any], **more: Any) -> type[BaseModel]:
+def model_of(name: str, types: dict[str, Any], **more: Any) -> type[BaseModel]:
     """A model that remembers what was given; defaults are the dataclass's business."""
     fields: dict[str, Any] = {key: (annotation, None) for key, annotation in (types | more).items()}
     return create_model(name, __config__=STRICT, **fields)
 
 
-_SEARCH_TYPES = _types(SearchConfig, "seed")
+SEARCH_TYPES = _types(SearchConfig, "seed")
 
-SearchSection = _model("SearchSection", _SEARCH_TYPES)
-GridSection = _model(
+SearchSection = model_of("SearchSection", SEARCH_TYPES)
+GridSection = model_of(
     "GridSection",
     {
         name: Annotated[list[annotation], Field(min_length=1), AfterValidator(_distinct)]
-        for name, annotation in _SEARCH_TYPES.items()
+        for name, annotation in SEARCH_TYPES.items()
     },
 )
-RetrainSection = _model("RetrainSection", _types(RetrainConfig, "genotype", "seed"), seeds=Seeds)
+RetrainSection = model_of(
+    "RetrainSection",
+    _types(RetrainConfig, "genotype", "seed"),
+    seeds=Seeds,
+    every_epochs=Annotated[int | None, Field(ge=1)],
+)
 
 ELSEWHERE = {
     ("search", "seed"): "the seeds of a sweep are its `seeds` list",
     ("grid", "seed"): "the seeds of a sweep are its `seeds` list",
     ("variants", "seed"): "the seeds of a sweep are its `seeds` list",
+    ("optuna", "seed"): "every suggestion is run at the seeds of the sweep, its `seeds` list",
+    ("optuna", "space"): "what a study is about stays the same in it; make a sweep for each",
+    ("optuna", "dataset"): "what a study is about stays the same in it; make a sweep for each",
     ("retrain", "seed"): "the seeds of retrainings are the list `retrain.seeds`",
+    ("resources", "devices"): "a search trains on one device; `resources.retrain.devices` is for retrainings",
     ("retrain", "genotype"): "a sweep retrains the cells that its searches find",
 }
 """Fields that a configuration has and a sweep file sets in another way, by section."""
@@ -100,8 +109,8 @@ class Given:
 
 def _given(value: Any, validate: Callable[[Any], BaseModel]) -> dict[str, Any]:
     """In the order of the file, since axes are named and expanded in it."""
-    fields = validate(value).model_dump(exclude_unset=True)
-    return {name: fields[name] for name in value}
+    fields = validate(value)
+    return {name: getattr(fields, name) for name in value}
 
 
 def nullable(section: str, name: str) -> bool:

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.damage import DamagedError
 from orchestrator.ledger import Ledger, shown
 from orchestrator.soundness import Record
 from orchestrator.storage import StorageError
-from stcnas_core.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
 
 Kind = Literal["damaged", "newer", "foreign", "mismatching", "unsound", "incomplete", "orphaned", "duplicated"]
 
@@ -42,36 +45,63 @@ class Findings:
         """Note a problem."""
         self.problems.append(Problem(kind, key, reason, movable))
 
-    def expect(self, planned: Iterable[str]) -> None:
-        """Take checkpoints of trials that are neither recorded nor planned for orphans."""
-        for trial_id in sorted(self.unfinished.keys() - set(planned) - self.records.keys()):
+    def expect(self, planned: Iterable["Planned"]) -> None:
+        """Take checkpoints of trials that are neither recorded nor planned for orphans, where plans are known whole."""
+        sweeps = list(planned)
+        if not sweeps or not all(sweep.whole for sweep in sweeps):
+            return
+        ids = set[str]().union(*(sweep.ids for sweep in sweeps))
+        for trial_id in sorted(self.unfinished.keys() - ids - self.records.keys()):
             for key in self.unfinished.pop(trial_id):
                 self.wrong("orphaned", key, "no sweep that was given plans its trial")
 
 
+@dataclass
+class Planned:
+    """The ids that a sweep plans."""
+
+    ids: set[str]
+    whole: bool
+    """Whether they are all: not where a file that says what is planned cannot be read."""
+
+
 def plans(
-    findings: Findings, sweeps: Iterable[Path], *, profile: str | None, overrides: Sequence[str]
-) -> dict[str, set[str]]:
-    """The ids that each sweep plans, by its name; where the images are not, records say which they were."""
-    from orchestrator.plan import fingerprint_of, make_plan
+    ledger: Ledger, findings: Findings, sweeps: Iterable[Path], *, profile: str | None, overrides: Sequence[str]
+) -> dict[str, Planned]:
+    """What each sweep plans, by its name; where the images are not, records say which they were."""
+    from orchestrator.overview import recorded_fingerprint
+    from orchestrator.plan import make_plan
+    from orchestrator.simulation import fingerprint, is_simulated
     from orchestrator.spec import load_sweep
+    from orchestrator.study import with_suggestions
 
-    def known(dataset: str, path: str | None) -> str:
-        try:
-            return fingerprint_of(dataset, path)
-        except InputError:
-            seen = {record.data for record in findings.records.values() if record.data.startswith(f"{dataset}@")}
-            if len(seen) != 1:
-                raise
-            return seen.pop()
-
+    recorded = recorded_fingerprint(lambda: (record.data for record in findings.records.values()), lambda notice: None)
+    known = fingerprint if is_simulated(ledger.storage) else recorded
     genotypes = {name: record.genotype for name, record in findings.records.items() if record.finished}
-    planned: dict[str, set[str]] = {}
+    planned: dict[str, Planned] = {}
     for path in sweeps:
+        unread: list[DamagedError] = []
         plan = make_plan(load_sweep(path, profile=profile, overrides=overrides), known)
+        plan = with_suggestions(plan, ledger.storage, unread.append)
         cells = {trial.id: cell for trial in plan.searches if (cell := genotypes.get(trial.id)) is not None}
-        planned[plan.sweep.name] = {trial.id for trial in plan.trials(cells)}
+        ids = {trial.id for trial in plan.trials(cells, _derived(plan, ledger, cells, unread))}
+        planned[plan.sweep.name] = Planned(ids, whole=not unread)
     return planned
+
+
+def _derived(
+    plan: "Plan", ledger: Ledger, done: Iterable[str], unread: list[DamagedError]
+) -> dict[str, dict[int, str]]:
+    """What searches derived on their way, as far as their epochs can be read."""
+    from orchestrator.overview import derived_on_the_way
+
+    found: dict[str, dict[int, str]] = {}
+    for search in done:
+        try:
+            found |= derived_on_the_way(plan, ledger, [search])
+        except DamagedError as error:
+            unread.append(error)
+    return found
 
 
 def move_aside(ledger: Ledger, findings: Findings) -> str:
@@ -95,8 +125,8 @@ def move_aside(ledger: Ledger, findings: Findings) -> str:
     return folder
 
 
-def as_json(findings: Findings, uri: str, planned: Mapping[str, set[str]]) -> dict[str, Any]:
-    """What `verify --json` prints; `planned` are the ids of each sweep that was given."""
+def as_json(findings: Findings, uri: str, planned: Mapping[str, Planned]) -> dict[str, Any]:
+    """What `verify --json` prints; `planned` is what each sweep plans that was given."""
     return {
         "storage": uri,
         "clean": not findings.problems,
@@ -106,6 +136,7 @@ def as_json(findings: Findings, uri: str, planned: Mapping[str, set[str]]) -> di
             for p in findings.problems
         ],
         "sweeps": {
-            name: {"planned": len(ids), "recorded": len(ids & findings.records.keys())} for name, ids in planned.items()
+            name: {"planned": len(sweep.ids), "recorded": len(sweep.ids & findings.records.keys())}
+            for name, sweep in planned.items()
         },
     }

@@ -33,18 +33,29 @@ class Job:
     storage: str
     cpus: float
     gpus: float
-    """GPUs, or the share of one, that the trial was given; 0 runs on the CPU."""
+    """GPUs, or the share of one, that each of its devices is; 0 runs on the CPU."""
     shared: bool
     """Whether other trials may run on the same device at the same time."""
     alone: bool = False
     """Whether it ran out of memory beside others and has the device for itself now."""
     simulation: Simulation | None = None
     """How the trial is played instead of run; None runs it."""
+    devices: int = 1
+    """Devices that compute it together, each in a process of its own."""
     place: str | None = None
     """Name of the storage (`place.identify`), which must not become another under the same address; None is any."""
 
     @classmethod
-    def of(cls, plan: "Plan", trial: "Trial", storage: str, gpus: float, shared: bool, alone: bool = False) -> "Job":
+    def of(
+        cls,
+        plan: "Plan",
+        trial: "Trial",
+        storage: str,
+        gpus: float,
+        shared: bool,
+        alone: bool = False,
+        devices: int = 1,
+    ) -> "Job":
         """The job of a trial whose configuration is known."""
         config = trial.config
         if not isinstance(config, SearchConfig | RetrainConfig):
@@ -66,11 +77,12 @@ class Job:
             gpus=gpus,
             shared=shared,
             alone=alone,
+            devices=devices,
         )
 
     @property
     def threads(self) -> int:
-        """Threads that the trial may compute with."""
+        """Threads that the trial may compute with, on each of its devices."""
         return max(1, int(self.cpus))
 
     def to_dict(self) -> dict[str, Any]:

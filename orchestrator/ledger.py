@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.damage import DamagedError
 from orchestrator.records import (
     COLLECTED,
     SCHEMAS,
-    DamagedError,
     Row,
     check,
     decode,
@@ -32,7 +32,7 @@ from orchestrator.storage import Storage
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["DamagedError", "Ledger", "Row", "State"]
+__all__ = ["Ledger", "Row", "State"]
 
 State = Literal["done", "failed", "missing"]
 
@@ -129,9 +129,22 @@ class Ledger:
         rows = self.rows(ids, ["trial_id", "state", "genotype"])
         return {row["trial_id"]: row["genotype"] for row in rows if row["state"] == "finished"}
 
+    def derived(self, ids: Iterable[str]) -> dict[str, dict[int, str]]:
+        """Of each search among `ids`, the cell after each epoch (from 1) that had decided on one."""
+        found: dict[str, dict[int, str]] = {}
+        for row in self._read("epochs", ["trial_id", "epoch", "genotype", "skip_connects"], set(ids)).to_pylist():
+            # While nothing was decided there is no count, and the cell is a tie.
+            if row["skip_connects"] is not None:
+                found.setdefault(row["trial_id"], {})[row["epoch"] + 1] = row["genotype"]
+        return found
+
     def rows(self, ids: Iterable[str], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of the records of those trials that have one, sorted by id, as plain dictionaries."""
         return self._read("trials", columns, set(ids)).to_pylist()
+
+    def table(self, table: str, ids: Iterable[str]) -> pa.Table:
+        """The rows of some trials in one of `schema.TABLES`, with all of its columns, sorted by id."""
+        return self._read(table, SCHEMAS[table].names, set(ids))
 
     def trials(self) -> "pd.DataFrame":
         """All records, one row a trial, with all columns of `schema.TRIALS`."""

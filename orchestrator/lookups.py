@@ -16,6 +16,7 @@ from orchestrator.benchmark import BENCHMARK, METRICS, function_of, read
 from orchestrator.identity import LookupConfig, canonical_config, digest
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Trial, fingerprint_of
+from orchestrator.space import Optuna
 from orchestrator.trainable import Progress
 from orchestrator.versions import versions
 from stcnas_core.errors import InputError
@@ -79,6 +80,16 @@ class Lookups:
         name = benchmark_id(self.plan)
         if name is not None and not self.simulated and not self.ledger.has_benchmark(name):
             self._copy(name)
+
+    def check(self, optuna: Optuna) -> None:
+        """Raise InputError where suggestions would be judged by an accuracy that the table does not have."""
+        asked = [objective.metric for objective in optuna.objectives if objective.stage == "lookup"]
+        for metric in () if self.simulated else asked:
+            if all(entry[metric] is None for entry in self.entries().values()):
+                raise InputError(
+                    f"{self.plan.sweep.where('optuna', 'objectives')}: no cell of the benchmark table has {metric}; "
+                    "judge by an accuracy that it has, or say under lookup.columns what it is called there"
+                )
 
     def entries(self) -> Mapping[str, Mapping[str, float | None]]:
         """What the table says, by cell; read from the ledger's copy, which is made where there is none."""

@@ -1,7 +1,9 @@
 """What every node of a cluster is asked before a run takes any device, and what its answers must be."""
 
+import math
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +55,7 @@ class Question:
 def images_of(plan: Plan) -> list[Images]:
     """The data sets that a plan needs."""
     found = dict.fromkeys(trial.data for trial in plan.searches)
-    if plan.retrain_data is not None:
-        found[plan.retrain_data] = None
+    found |= dict.fromkeys(data for data in (plan.suggested_data, plan.retrain_data) if data is not None)
     return [Images(data, plan.sweep.data.path) for data in found]
 
 
@@ -139,6 +140,20 @@ def alive_nodes() -> list[dict[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
+
+
+class Look:
+    """What the nodes that live have, by Ray's names; asked for at most once a second."""
+
+    def __init__(self) -> None:
+        self._seen: list[dict[str, float]] = []
+        self._at = -math.inf
+
+    def __call__(self) -> list[dict[str, float]]:
+        if time.monotonic() - self._at > 1.0:
+            self._seen = [node["Resources"] for node in alive_nodes()]
+            self._at = time.monotonic()
+        return self._seen
 
 
 def _judge(name: str, question: Question, seen: dict[str, Any]) -> list[Check]:

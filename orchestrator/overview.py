@@ -2,19 +2,23 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 from typing import Any
 
+from orchestrator.benchmark import BENCHMARK, UNNAMED
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.failures import attempts, by_kind, last_line
 from orchestrator.identity import Stage, canonical_config
 from orchestrator.lease import Leases
 from orchestrator.ledger import Ledger, State
-from orchestrator.plan import Fingerprint, Plan, Trial, fingerprint_of
+from orchestrator.plan import Derived, Fingerprint, Plan, Trial, fingerprint_of
+from orchestrator.points import exhausted
 from orchestrator.policy import Outcomes
 from orchestrator.spec import ANY_GENOTYPE
+from orchestrator.study import listed, with_suggestions
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 
@@ -28,15 +32,49 @@ class Overview:
     trials: tuple[Trial, ...]
     states: Mapping[str, State]
     genotypes: Mapping[str, str]
+    derived: Mapping[str, Derived]
+    """What searches derived on their way, where the sweep asks for it."""
 
     def count(self, state: State) -> int:
         """How many trials are in a state."""
         return sum(value == state for value in self.states.values())
 
+    @cached_property
+    def study(self) -> dict[str, Any] | None:
+        """The study of a sweep that Optuna fills (`study.listed`), None of another."""
+        if self.plan.sweep.optuna is None:
+            return None
+        given_up = self.given_up()
+        failed = {trial.id for trial in self.trials if self.states[trial.id] == "failed"}
+        awaited = {
+            trial.setting
+            for trial in self.missing
+            if (trial.setting, trial.stage) not in given_up and (trial.config is not None or trial.parent not in failed)
+        }
+        return listed(self.plan, self.ledger, awaited, self.to_come)
+
+    @cached_property
+    def to_come(self) -> int:
+        """Suggestions of a study that are yet to be made; none once its space has no other point."""
+        return self.plan.to_come if self.plan.to_come and not exhausted(self.plan) else 0
+
     @property
     def missing(self) -> list[Trial]:
         """Trials without a record, in the order of the plan."""
         return [trial for trial in self.trials if self.states[trial.id] == "missing"]
+
+    @property
+    def startable(self) -> bool:
+        """Whether anything is left to run: a missing trial that waits for nothing and whose setting is not given up, or
+        a suggestion to be made or decided on.
+        """
+        given_up = self.given_up()
+        if any(trial.config is not None and (trial.setting, trial.stage) not in given_up for trial in self.missing):
+            return True
+        if self.study is None:
+            return False
+        undecided = self.plan.undecided and any(row["state"] == "open" for row in self.study["suggestions"])
+        return bool(self.to_come) or undecided
 
     def as_plan(self) -> dict[str, Any]:
         """What `plan --json` prints."""
@@ -49,6 +87,7 @@ class Overview:
             "missing": self.count("missing"),
             "estimate_device_hours": hours,
             "estimate_basis": basis,
+            "study": self.study,
             "trials": self.listed(),
         }
 
@@ -89,6 +128,7 @@ class Overview:
                 "setting": trial.setting,
                 "seed": trial.seed,
                 "retrain_seed": trial.retrain_seed,
+                "epoch": trial.epoch,
                 "state": self.states[trial.id],
                 "parent": trial.parent,
             }
@@ -125,26 +165,42 @@ class Overview:
 
 
 def examine(plan: Plan, ledger: Ledger) -> Overview:
-    """Look up a plan's trials in a ledger."""
+    """Look up a plan's trials in a ledger, and before that the suggestions of a sweep that Optuna fills."""
+    return look_up(with_suggestions(plan, ledger.storage), ledger)
+
+
+def look_up(plan: Plan, ledger: Ledger) -> Overview:
+    """Look up the trials of a plan, as it is, in a ledger."""
     genotypes: dict[str, str] = {}
     if plan.follows:
         genotypes = ledger.genotypes(search.id for search in plan.searches)
-    trials = plan.trials(genotypes)
-    return Overview(plan, ledger, trials, ledger.states(trial.id for trial in trials), genotypes)
+    derived = derived_on_the_way(plan, ledger, genotypes)
+    trials = plan.trials(genotypes, derived)
+    return Overview(plan, ledger, trials, ledger.states(trial.id for trial in trials), genotypes, derived)
 
 
-def recorded_fingerprint(ledger: Ledger, notice: Callable[[str], None]) -> Fingerprint:
-    """A `fingerprint` for verbs that only read: where the files are not, what the ledger's records say they were."""
+def derived_on_the_way(plan: Plan, ledger: Ledger, done: Iterable[str]) -> dict[str, dict[int, str]]:
+    """The cells that finished searches derived after each epoch; nothing where the sweep does not ask for them."""
+    return {} if plan.sweep.every_epochs is None else ledger.derived(done)
+
+
+def recorded_fingerprint(recorded: Callable[[], Iterable[str]], notice: Callable[[str], None]) -> Fingerprint:
+    """A `fingerprint` for verbs that only read: where the files are not, `recorded` tells what records say they were.
+
+    A benchmark table that no file and no record names is UNNAMED: its lookups are yet to be planned for good.
+    """
 
     def known(dataset: str, path: str | None) -> str:
         try:
             return fingerprint_of(dataset, path)
         except InputError:
-            rows = ledger.rows(ledger.ids(), ["data"])
-            recorded = {row["data"] for row in rows if str(row["data"]).startswith(f"{dataset}@")}
-            if len(recorded) != 1:
+            found = {data for data in recorded() if data.startswith(f"{dataset}@")}
+            if not found and dataset == BENCHMARK and path is None:
+                notice("note: lookup.path names no benchmark table yet; `run` asks for it")
+                return UNNAMED
+            if len(found) != 1:
                 raise
-            (only,) = recorded
+            (only,) = found
             notice(f"{dataset} cannot be read here; its content is taken to be the recorded one, {only}")
             return only
 

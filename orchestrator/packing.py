@@ -17,6 +17,8 @@ from orchestrator.identity import Stage, canonical_config
 from orchestrator.storage import Storage
 from orchestrator.versions import versions
 from stcnas_core.config import RetrainConfig, SearchConfig
+from stcnas_core.genotype import Genotype, filled
+from stcnas_core.topology import LAYERWISE, Topology
 
 CONTEXT_BYTES = 512 * 1024**2
 """What a process needs on a GPU beside its allocator: CUDA's context and the kernels that libraries load."""
@@ -27,13 +29,8 @@ HEADROOM = 1.15
 STEPS = 4
 """Steps of each of the two measured epochs."""
 
-HEAVIEST_CELL = {
-    "darts": "Genotype(normal={pairs}, normal_concat=range(2, 6), reduce={pairs}, reduce_concat=range(2, 6))".format(
-        pairs=[("sep_conv_5x5", source) for _ in range(4) for source in (0, 1)]
-    ),
-    "nasbench201": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
-}
-"""Stands in for the cells that a sweep retrains: measured once, and no cell of the space needs more."""
+HEAVIEST = {"darts": "sep_conv_5x5", "nasbench201": "nor_conv_3x3", LAYERWISE: "mbconv_7x7_e6"}
+"""The operation of each space that needs the most memory."""
 
 _LIGHT = {
     "seed",
@@ -67,11 +64,19 @@ _LIGHT = {
     "perturbation",
     "drop_path",
     "cutout",
+    "class_share",
+    "label_smoothing",
+    "macs_limit",
 }
 """Fields that a step's memory does not depend on; any other may change it."""
 
 _RAY_UNITS = 10_000
 """Ray counts GPUs in ten-thousandths and rounds: six trials at 1/6 would ask for more than one."""
+
+
+def heaviest(topology: Topology) -> str:
+    """Stands in for the cells that a sweep retrains: measured once, and no cell of the graph needs more."""
+    return filled(topology, HEAVIEST[topology.name]).canonical_text()
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,11 @@ class Shape:
         content["config"] = {name: value for name, value in content["config"].items() if name not in _LIGHT}
         content["torch_version"] = versions()["torch_version"]
         if isinstance(config, RetrainConfig):
-            space = "nasbench201" if config.genotype.startswith("|") else "darts"
-            content["space"] = space
-            config = dataclasses.replace(config, genotype=HEAVIEST_CELL[space])
+            topology = Genotype.parse(config.genotype).topology
+            content["space"] = topology.name
+            config = dataclasses.replace(config, genotype=heaviest(topology))
+            # A layer-wise network's depth is its genotype's and not among the other fields.
+            content["config"]["cells"] = config.cells
         text = json.dumps(content, sort_keys=True)
         return cls(stage, config, data, data_path, hashlib.sha256(text.encode()).hexdigest()[:16])
 
@@ -183,30 +190,29 @@ def measure(shape: Shape) -> Need:
     """
     import torch
 
-    from stcnas_core import datasets
+    from stcnas_core.image_sets import count_images
     from stcnas_core.retrain import Retrain
     from stcnas_core.search import Search
 
     config, path = shape.config, shape.data_path
-    whole = {"train_images": len(datasets.read(config.dataset, "train", path=path, limit=config.train_images).labels)}
+    whole = {"train_images": count_images(config.dataset, "train", path=path, limit=config.train_images)}
     if isinstance(config, RetrainConfig):
-        test = datasets.read(config.dataset, "test", path=path, limit=config.test_images)
-        whole["test_images"] = len(test.labels)
+        whole["test_images"] = count_images(config.dataset, "test", path=path, limit=config.test_images)
     config = shortened(config, whole)
     try:
         if isinstance(config, RetrainConfig):
             run: Search | Retrain = Retrain(config, data_path=path, device="cuda")
-            side = run.train.size
+            each = run.train.device_bytes
         else:
             run = Search(config, data_path=path, device="cuda")
-            side = run.data.size
+            each = run.data.device_bytes
         while not run.finished:
             run.run_epoch()
     except torch.cuda.OutOfMemoryError:
         return Need(None)
-    # The whole set lies on the card, as bytes, of which the measured run had a part.
+    # The whole set lies on the card, as bytes, of which the measured run had a part; one that is streamed does not.
     left_out = sum(count - getattr(config, name) for name, count in whole.items())
-    return Need(torch.cuda.max_memory_reserved() + left_out * 3 * side**2)
+    return Need(torch.cuda.max_memory_reserved() + left_out * each)
 
 
 def shortened(config: SearchConfig | RetrainConfig, whole: Mapping[str, int]) -> SearchConfig | RetrainConfig:
@@ -217,5 +223,7 @@ def shortened(config: SearchConfig | RetrainConfig, whole: Mapping[str, int]) ->
     images: dict[str, Any] = {name: min(wanted[name], count) for name, count in whole.items()}
     if isinstance(config, SearchConfig):
         images |= {"warmup_epochs": 0, "candidates": 1}
+        if config.value("class_share") is not None:
+            images["class_share"] = 0.5  # halves: shares of a small part would be too few for a batch
         epochs = max(epochs, config.stages)
     return dataclasses.replace(config, epochs=epochs, evaluate_every=1, **images)

@@ -64,7 +64,7 @@ class SimulatedRun:
             self._die()
         row = self.script.epochs[self.epoch]
         if self.simulation.processes and self.simulation.speed:
-            time.sleep(row["device_seconds"] / self.simulation.speed)
+            time.sleep(row["device_seconds"] / self.job.devices / self.simulation.speed)
         self.epoch += 1
         kind = SearchEpoch if self.job.stage == "search" else RetrainEpoch
         # A recording of an older version lacks what this one measures.
@@ -91,7 +91,7 @@ class SimulatedRun:
 
         if self.dies_at == self.epoch:
             self._die()
-        return Cost(self.script.params, self.script.macs)
+        return Cost(self.script.params, self.script.macs, self.script.macs_with_norms)
 
     def peak_memory(self) -> int:
         """Nothing was measured."""

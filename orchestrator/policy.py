@@ -9,7 +9,7 @@ from typing import Literal
 
 from orchestrator.identity import Stage
 
-Kind = Literal["out_of_memory", "lost", "preempted", "diverged", "bug", "not_found"]
+Kind = Literal["out_of_memory", "lost", "preempted", "diverged", "bug", "not_found", "over_limit"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,15 @@ RULES: dict[Kind, Rule] = {
     "diverged": Rule(0, "the same configuration and seed diverge again"),
     "bug": Rule(0, "the same code raises again"),
     "not_found": Rule(0, "a table that lacks a cell will lack it again"),
+    "over_limit": Rule(0, "a cell whose network is too large stays so"),
 }
 
 GIVE_UP = 3
 """So many failures of a setting's trials of one stage, and no success, end that stage of the setting."""
 
 _OWN = ("out_of_memory", "diverged", "bug")
-"""Kinds that speak against a setting; a node that dies does not, nor a table that lacks its cell."""
+"""Kinds that speak against a setting; a node that dies does not, nor a table that lacks its cell, nor
+one cell that is too large."""
 
 
 class Restarts:

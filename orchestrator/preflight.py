@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.identity import Stage
+from orchestrator.spec import Sweep
 from orchestrator.storage import LocalStorage, Storage, StorageError
 from stcnas_core.errors import InputError
 
@@ -22,21 +23,30 @@ Node = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Demand:
-    """What one trial asks of a node; GPUs may be a share of one."""
+    """What one trial asks of a node, for each of its devices; GPUs may be a share of one."""
 
     cpus: float
     gpus: float
+    devices: int = 1
+
+    def places(self, nodes: Sequence[Node]) -> int:
+        """How many such devices there are on the nodes; a share never straddles two GPUs."""
+        return sum(self._on(node) for node in nodes)
 
     def slots(self, nodes: Sequence[Node]) -> int:
-        """How many such trials fit on the nodes at once; a share never straddles two GPUs."""
-        return sum(self._on(node) for node in nodes)
+        """How many such trials fit on the nodes at once; the devices of one may lie on several."""
+        return self.places(nodes) // self.devices
 
     def shares_device(self, nodes: Sequence[Node]) -> bool:
         """Whether others may compute on the same device: on a share of a GPU, or on the CPUs of one machine."""
-        return self.gpus < 1 if self.gpus else any(self._on(node) > 1 for node in nodes)
+        if self.gpus:
+            return self.gpus < 1
+        return any(self._on(node) > 1 for node in nodes) and self.places(nodes) > self.devices
 
     def alone(self, nodes: Sequence[Node]) -> "Demand":
-        """The same with a device for itself: a whole GPU, or all CPUs of the largest node."""
+        """The same with a device for itself: a whole GPU, or all CPUs of the largest node; several are its own."""
+        if self.devices > 1:
+            return self
         if self.gpus:
             return Demand(self.cpus, max(1.0, self.gpus))
         return Demand(max(node.get("CPU", 0.0) for node in nodes), 0.0)
@@ -74,12 +84,28 @@ def check_demands(demands: Mapping[Stage, Demand], nodes: Sequence[Node]) -> Non
     for stage, demand in demands.items():
         if demand.slots(nodes):
             continue
+        if demand.devices > 1 and (places := demand.places(nodes)):
+            raise InputError(
+                f"resources.{stage}.devices: a trial asks for {demand.devices} devices with {demand.cpus:g} CPUs and "
+                f"{demand.gpus:g} GPUs each, and there is room for {places}; set resources.{stage}.devices={places} or "
+                f"[1, {demand.devices}], or use a cluster that has them (--address)"
+            )
         most_cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
         most_gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
         raise InputError(
             f"resources.{stage}: a trial asks for {demand.cpus:g} CPUs and {demand.gpus:g} GPUs on one node, and no "
             f"node has them (the largest: {most_cpus:g} CPUs, {most_gpus:g} GPUs); lower resources.{stage}, or use a "
             "cluster that has them (--address)"
+        )
+
+
+def check_inline(sweep: Sweep) -> None:
+    """Raise InputError where a sweep cannot run in one process, which has one device."""
+    if sweep.retrain is not None and sweep.resources.retrain.least > 1:
+        raise InputError(
+            f"{sweep.where('resources', 'retrain', 'devices')}: a retraining asks for {sweep.resources.retrain.least} "
+            "devices, and --backend inline runs on one; add --set resources.retrain.devices=1, or leave out "
+            "--backend inline"
         )
 
 

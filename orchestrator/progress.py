@@ -39,6 +39,8 @@ class Tracker:
         for trial in self.left.values():
             self._epochs_left[trial.stage] += epochs(trial)
         self.total = len(self.left)
+        self.open_ended = False
+        """Whether more trials will be planned, so that nobody knows how long it takes."""
         self.ended = 0
         self.failed = 0
         self.running: dict[str, _Running] = {}
@@ -80,7 +82,9 @@ class Tracker:
         self.failed += progress.state == "failed"
 
     def seconds_left(self) -> float | None:
-        """Estimate from the epochs seen in this run; None while a stage that is left has shown none."""
+        """Estimate from the epochs seen in this run; None while a stage that is left has shown none or more comes."""
+        if self.open_ended:
+            return None
         epochs = +self._epochs_left
         for running in self.running.values():
             if running.trial.id in self.left:
@@ -233,12 +237,12 @@ def reporter(tracker: Tracker, stream: TextIO = sys.stdout) -> Reporter:
 
 def named(trial: Trial) -> str:
     """A trial in a person's words."""
-    return described(trial.stage, trial.setting, trial.seed, trial.retrain_seed)
+    return described(trial.stage, trial.setting, trial.seed, trial.retrain_seed, trial.epoch)
 
 
-def described(stage: str, setting: str, seed: int | None, retrain_seed: int | None) -> str:
-    """What a person calls a trial by; cells that a sweep names have no seed of a search."""
-    seeds = (("seed", seed), ("retrain seed", retrain_seed))
+def described(stage: str, setting: str, seed: int | None, retrain_seed: int | None, epoch: int | None = None) -> str:
+    """What a person calls a trial by; cells that a sweep names have no seed of a search, last ones no epoch."""
+    seeds = (("seed", seed), ("cell of epoch", epoch), ("retrain seed", retrain_seed))
     return f"{stage} {setting}" + "".join(f", {name} {value}" for name, value in seeds if value is not None)
 
 

@@ -23,12 +23,14 @@ os.environ.update(
     # By its name for other systems: without it, clusters of this machine alone would listen on all its interfaces.
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
     RAY_USAGE_STATS_ENABLED="0",
+    # A worker that Ray starts ahead of any trial and that is killed then would leave ray.init waiting for it for ever.
+    RAY_prestart_worker_first_driver="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
     TUNE_DISABLE_SIGINT_HANDLER="1",
     TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
     TUNE_GLOBAL_CHECKPOINT_S="86400",
-    # No limit of Tune's: `_Door` has its own.
+    # No limit of Tune's: `Door` has its own.
     TUNE_MAX_PENDING_TRIALS_PG="1000000",
     TUNE_PRINT_ALL_TRIAL_ERRORS="0",
     TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="86400",
@@ -36,24 +38,21 @@ os.environ.update(
 
 import ray
 from ray import tune
-from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler
-from ray.tune.search import Searcher
 
 from orchestrator import handover, probing, worker
 from orchestrator.demands import Demands
+from orchestrator.door import Door, Unkept
 from orchestrator.environment import credentials_withheld, variables
 from orchestrator.guardian import guarded
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
-from orchestrator.nodes import alive_nodes, check_cluster, images_of
+from orchestrator.meters import Meters
+from orchestrator.nodes import Look, alive_nodes, check_cluster, images_of
 from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
-
-SPARE = 4
-"""Trials that wait for more places than there are."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run_connected(run: Run, interruption: Interruption, *, many_nodes: bool = Fa
     """`run_ray` on the cluster that this process is connected to; `many_nodes` are checked for storage and versions."""
     work = work or Work()
     alive = alive_nodes()
-    demands = Demands(run, [node["Resources"] for node in alive])
+    demands = Demands(run, [node["Resources"] for node in alive], Look())
     demands.check()
     # Referred to until this function ends, and so alive.
     offered = handover.offer(variables(run.ledger.storage.uri)) if many_nodes else None
@@ -153,7 +152,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
 def _connect(address: str | None, options: dict[str, Any]) -> None:
     try:
         ray.init(address=address or "local", **options)
-    except (ConnectionError, ValueError, RuntimeError, RayError) as error:
+    except Exception as error:  # bare ones too: a node that was too slow to start is one
         where = address or "this machine"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
@@ -194,7 +193,7 @@ def _check_reachable(address: str) -> None:
 
 
 def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, keeper: str | None) -> None:
-    door = _Door(run, demands, keeper)
+    door = Door(run, demands, keeper)
     with tempfile.TemporaryDirectory(prefix="stcnas-tune-") as folder:
         tuner = tune.Tuner(
             tune.with_resources(worker.runs(work.trial), worker.bundle),
@@ -219,104 +218,39 @@ def _fit(run: Run, interruption: Interruption, demands: Demands, work: Work, kee
             tuner.fit()
 
 
-class _Unkept:
-    """Stays what it is: Tune pickles what it is given in order to restore it, and nothing here is ever restored."""
-
-    def __reduce__(self) -> Any:
-        return object, ()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self
-
-
-class _Door(_Unkept, Searcher):
-    """Hands the frontier's trials to Tune as they become ready and as there is room for them.
-
-    A worker that is free takes a trial that Tune has not placed yet, or else one that it has, and then Tune ends the
-    worker that was started for that one, even while it starts, which takes seconds. So until all workers are there,
-    Tune is given no more trials than there are places. Then a few are, for whom an autoscaler may find more places.
-    """
-
-    def __init__(self, run: Run, demands: Demands, keeper: str | None) -> None:
-        super().__init__()
-        self.run, self.demands, self.keeper = run, demands, keeper
-        self.given: dict[str, tuple[Trial, Job]] = {}
-        self.starts = 0
-        self.places, self.spare = demands.slots(), 0
-        self.inside: set[str] = set()
-        """Tune's names of the trials that it was given and that have not ended."""
-        self.running: set[str] = set()
-        self.waiting: set[str] = set()
-        """Trials that wait for a device of their own, which others must not take bit by bit."""
-
-    def suggest(self, trial_id: str) -> Any:
-        if self.waiting or len(self.inside) >= self.places + self.spare:
-            return None
-        trial = self.run.frontier.take()
-        if trial is None:
-            return Searcher.FINISHED if self.run.frontier.finished else None
-        self.inside.add(trial_id)
-        demand = self.demands.of(trial)
-        job = self.run.job(trial, demand.gpus, demand.shares_device(self.demands.nodes))
-        self.given[trial.id] = (trial, job)
-        if trial.id in self.run.alone:
-            self.waiting.add(trial.id)
-        self.starts += 1
-        resources = {"CPU": demand.cpus, **({"GPU": demand.gpus} if demand.gpus else {})}
-        return {
-            "id": trial.id,
-            "start": self.starts,
-            "resources": resources,
-            "job": json.dumps(job.to_dict()),
-            "keeper": self.keeper,
-        }
-
-    def begun(self, trial_id: str, name: str) -> None:
-        """Note that a trial, by Tune's name and by ours, is with a worker."""
-        self.waiting.discard(name)
-        self.running.add(trial_id)
-        if len(self.running) >= self.places:
-            self.places, self.spare = len(self.running), SPARE
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """A trial has left its worker; the listener has heard how."""
-        self.inside.discard(trial_id)
-        self.running.discard(trial_id)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the state."""
-
-
-class _Scheduler(_Unkept, FIFOScheduler):
+class _Scheduler(Unkept, FIFOScheduler):
     """First come, first served, but of Tune's own mind while workers are being started.
 
     Tune's scheduler gives a free worker to the first trial that waits, whether or not a worker is being started for it.
     """
 
-    def __init__(self, door: _Door) -> None:
+    def __init__(self, door: Door) -> None:
         super().__init__()
         self.door = door
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """None leaves a free worker to a trial that is not placed yet."""
+        if outgrown := self.door.outgrown():
+            for trial in [one for one in tune_controller.get_live_trials() if one.trial_id in outgrown]:
+                tune_controller.stop_trial(trial)
+                self.door.withdraw(trial.config["id"])
         return super().choose_trial_to_run(tune_controller) if self.door.spare else None
 
 
-class _Listener(_Unkept, tune.Callback):
+class _Listener(Unkept, tune.Callback):
     """Hears what trials report, in the driver."""
 
-    def __init__(self, run: Run, door: _Door, interruption: Interruption) -> None:
+    def __init__(self, run: Run, door: Door, interruption: Interruption) -> None:
         self.run, self.door, self.interruption = run, door, interruption
         self.error: Exception | None = None
+        self.meters = Meters(run.plan.sweep.name, run.reporter.tracker, door.asked)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self.interruption.check()
         if self.error is not None:
             raise _Stop(self.error)
         self.run.reporter.beat()
+        self.meters.beat()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if self.run.frontier.finished and self.error is None and all(trial.is_finished() for trial in trials):

@@ -19,7 +19,7 @@ class Recordings:
 
     def __init__(self, uri: str) -> None:
         ledger = Ledger(open_storage(uri))
-        columns = ["trial_id", "state", "config", "seed", "genotype", "params", "macs"]
+        columns = ["trial_id", "state", "config", "seed", "genotype", "params", "macs", "macs_with_norms"]
         self._trials: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in ledger.rows(ledger.ids(), columns):
             if row["state"] == "finished":
@@ -48,6 +48,7 @@ class Recordings:
             cell or row["genotype"],
             row["params"],
             row["macs"],
+            row["macs_with_norms"] or row["macs"],  # older records have the first alone
         )
 
 

@@ -8,13 +8,13 @@ trial, `<table>/collected/<digits of its digest>.parquet` many.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestrator.damage import DamagedError, Fault
 from orchestrator.schema import BENCHMARKS, FAILURES, SCHEMA_VERSION, TABLES
-from orchestrator.storage import StorageError
 
 Row = Mapping[str, Any]
 
@@ -39,21 +39,6 @@ _NAMED = 24
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 # Later versions must keep this form, or versions up to this one would call their files damaged instead of newer.
 _SEAL = re.compile(rb"stcnas:schema=(\d{1,9}) sha256=([0-9a-f]{64})")
-
-
-Fault = Literal["damaged", "foreign", "mismatching", "newer"]
-
-
-class DamagedError(StorageError):
-    """A file of the ledger is not what this version of stcnas wrote there; the message names it.
-
-    `reason` says why without the name, `kind` whether it is damaged, of other origin, under another's name, or newer.
-    """
-
-    def __init__(self, message: str, reason: str, kind: Fault = "damaged") -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.kind: Fault = kind
 
 
 class _RefusedError(ValueError):

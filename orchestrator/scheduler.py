@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.frontier import Frontier
@@ -11,12 +11,14 @@ from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.lookups import Lookups
+from orchestrator.overview import derived_on_the_way, look_up
 from orchestrator.place import ensure
-from orchestrator.plan import Plan, Stage, Trial
+from orchestrator.plan import NOTHING, Plan, Stage, Trial
 from orchestrator.policy import RULES, Kind, Outcomes, Restarts
 from orchestrator.preflight import gpus_of
 from orchestrator.progress import Reporter
 from orchestrator.simulation import Simulation
+from orchestrator.study import Study
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig, SearchConfig
 
@@ -52,15 +54,20 @@ class Run:
     """How trials are played instead of run."""
     place: str | None = None
     """Name of the storage, where it has one."""
+    study: Study | None = None
+    """Makes the suggestions of a sweep whose settings Optuna fills."""
+    _proceeding: bool = False
 
     @cached_property
     def lookups(self) -> Lookups:
         """Answers from the sweep's benchmark table."""
         return Lookups(self.plan, self.ledger, self.reporter.say, simulated=self.simulation is not None)
 
-    def job(self, trial: Trial, gpus: float, shared: bool) -> Job:
-        """The job of a trial at the storage of this run."""
-        job = Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone)
+    def job(self, trial: Trial, gpus: float, shared: bool, devices: int = 1) -> Job:
+        """The job of a trial at the storage of this run; one that is played has the devices it asks for at least."""
+        if self.simulation is not None and trial.stage == "retrain":
+            devices = self.plan.sweep.resources.retrain.least
+        job = Job.of(self.plan, trial, self.ledger.storage.uri, gpus, shared, trial.id in self.alone, devices)
         return dataclasses.replace(job, simulation=self.simulation, place=self.place)
 
     def heard(self, trial: Trial, progress: Progress) -> None:
@@ -73,10 +80,28 @@ class Run:
         if progress.state == "running":
             return
         self._judge(trial, progress)
-        ready = self.frontier.ended(trial.id, progress.genotype)
+        derived = derived_on_the_way(self.plan, self.ledger, [trial.id] if progress.genotype else [])
+        ready = self.frontier.ended(trial.id, progress.genotype, derived.get(trial.id, NOTHING))
         if trial.stage == "search":
             self.reporter.tracker.replan(self.plan.followers(trial, None), ready)
-            self.look_up()
+        self.proceed()
+
+    def proceed(self) -> None:
+        """Do what needs no worker, lookups and suggestions, until nothing is left of it."""
+        if self._proceeding:
+            return
+        self._proceeding = True
+        try:
+            while True:
+                self.look_up()
+                given_up = partial(self.outcomes.hopeless, stage="search")
+                grown = None if self.study is None else self.study.advance(self.frontier.finished, given_up)
+                self.reporter.tracker.open_ended = self.study is not None and not self.study.ended
+                if grown is None:
+                    return
+                self._grow(grown)
+        finally:
+            self._proceeding = False
 
     def look_up(self) -> None:
         """Look up the cells that wait for it, here and now: it takes no worker."""
@@ -127,6 +152,15 @@ class Run:
     def _again(self, trial: Trial, why: str) -> None:
         self.reporter.again(trial, why)
         self.frontier.again(trial)
+
+    def _grow(self, plan: Plan) -> None:
+        """Take up the searches by which the plan has grown; some may have records, of this sweep or of another."""
+        new = tuple(trial for trial in plan.searches if trial.id not in self.frontier.searches)
+        found = look_up(dataclasses.replace(plan, searches=new, given=()), self.ledger)
+        trials = [trial for trial in found.trials if trial.id not in self.frontier.seen]
+        self.plan = plan
+        self.frontier.grow(plan, trials, found.states)
+        self.reporter.tracker.replan([], [trial for trial in trials if found.states[trial.id] == "missing"])
 
     def gpus(self, stage: Stage, available: float) -> float:
         """GPUs for a trial of a stage where a cluster, or this machine, has so many."""

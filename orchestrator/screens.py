@@ -1,6 +1,8 @@
 """What `plan` and `status` show a person."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +11,7 @@ from orchestrator.identity import Stage
 from orchestrator.ledger import State
 from orchestrator.overview import Overview, by_setting
 from orchestrator.progress import described, duration
+from orchestrator.settings import written
 
 _COUNTED = (
     "finished",
@@ -18,6 +21,7 @@ _COUNTED = (
     "alphas_rows",
     "ranks_rows",
     "failures_rows",
+    "study_files",
     "collected_files",
 )
 
@@ -27,8 +31,9 @@ def show_plan(overview: Overview) -> None:
     console = Console(highlight=False)
     content = overview.as_plan()
     _title(console, overview)
-    _by_setting(console, overview)
+    console.print(setting_table(overview))
     console.print(_counts(content), markup=False)
+    _study(console, content["study"])
     if content["missing"]:
         _estimate(console, content)
 
@@ -38,8 +43,9 @@ def show_status(overview: Overview) -> None:
     console = Console(highlight=False)
     content = overview.as_status()
     _title(console, overview)
-    _by_setting(console, overview)
+    console.print(setting_table(overview))
     console.print(_counts(content) + f" ({content['states']['running']} of them begun)", markup=False)
+    _study(console, content["study"])
     for driver in content["drivers"]:
         part = f", shard {driver['shard']}" if driver["shard"] else ""
         ended = ", which is gone" if driver["alive"] is False else ""
@@ -50,12 +56,12 @@ def show_status(overview: Overview) -> None:
     for trial in content["trials"]:
         if trial["state"] == "running":
             console.print(
-                f"begun: {_name(trial)}, {trial['epochs_done']} epochs done",
+                f"begun: {called(trial)}, {trial['epochs_done']} epochs done",
                 markup=False,
             )
     for failure in content["failures"]:
         console.print(
-            f"failed: {_name(failure)}, attempt {failure['attempt']} ({failure['error_kind']}): {failure['error']}",
+            f"failed: {called(failure)}, attempt {failure['attempt']} ({failure['error_kind']}): {failure['error']}",
             markup=False,
         )
     for kind in content["failure_kinds"]:
@@ -97,8 +103,9 @@ def show_findings(content: dict) -> None:
         print(f"{files} files are wrong; nothing was touched, --move-aside clears away what can be")
 
 
-def _name(row: dict) -> str:
-    return described(row["stage"], row["setting"], row["seed"], row["retrain_seed"])
+def called(row: dict) -> str:
+    """What a person calls the trial of a row."""
+    return described(row["stage"], row["setting"], row["seed"], row["retrain_seed"], row.get("epoch"))
 
 
 def _title(console: Console, overview: Overview) -> None:
@@ -107,7 +114,8 @@ def _title(console: Console, overview: Overview) -> None:
     console.print(f"{sweep.name}{profile}: {sweep.title or ''}".rstrip(": "), markup=False, style="bold")
 
 
-def _by_setting(console: Console, overview: Overview) -> None:
+def setting_table(overview: Overview) -> Table:
+    """Counts of states by setting and stage, with totals where there are several."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("setting", "stage"):
         table.add_column(name)
@@ -124,7 +132,32 @@ def _by_setting(console: Console, overview: Overview) -> None:
             totals.setdefault(stage, Counter()).update(count)
         for stage, count in totals.items():
             table.add_row("all", stage, *(str(count[state] or "-") for state in states))
-    console.print(table)
+    return table
+
+
+def _study(console: Console, study: Mapping[str, Any] | None) -> None:
+    """How far an Optuna study is, and which of its suggestions none surpasses."""
+    if study is None:
+        return
+    states = Counter(row["state"] for row in study["suggestions"])
+    counts = ", ".join(
+        f"{states[state]} {state}" for state in ("finished", "stopped", "failed", "open") if states[state]
+    )
+    spent = study["made"] + study["to_come"] < study["asked"]
+    console.print(
+        f"{study['made']} of {study['asked']} suggestions made{f' ({counts})' if counts else ''}, "
+        + ("the space has no other point" if spent else f"{study['to_come']} to come"),
+        markup=False,
+    )
+    rows = {row["number"]: row for row in study["suggestions"]}
+    for number in study["best"]:
+        row = rows[number]
+        values = ", ".join(
+            f"{objective['described']} {value:.6g}"
+            for objective, value in zip(study["objectives"], row["values"], strict=True)
+        )
+        params = ", ".join(f"{name}={written(value)}" for name, value in row["params"].items())
+        console.print(f"best: {row['setting']}, {values}, n = {row['n']}: {params}", markup=False, soft_wrap=True)
 
 
 def _counts(content: dict) -> str:
@@ -133,10 +166,12 @@ def _counts(content: dict) -> str:
 
 
 def _estimate(console: Console, content: dict) -> None:
+    study = content["study"]
+    beside = ", without the suggestions to come" if study is not None and study["to_come"] else ""
     hours = content["estimate_device_hours"]
     if hours is None:
         console.print("device time of what is missing: not known before trials of each stage are done")
     else:
         console.print(
-            f"device time of what is missing: about {duration(hours * 3600)} (from {content['estimate_basis']})"
+            f"device time of what is missing{beside}: about {duration(hours * 3600)} (from {content['estimate_basis']})"
         )

@@ -13,3 +13,4 @@ class Script:
     genotype: str
     params: int
     macs: int
+    macs_with_norms: int

@@ -23,6 +23,7 @@ from orchestrator.progress import Tracker, described, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
 from orchestrator.shard import Shard
 from orchestrator.simulation import Simulation
+from orchestrator.study import Study
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
     Raises InputError where it cannot be run, also where another driver runs it.
     """
     _tell_counts(overview, out)
+    if options.backend == "inline" and options.simulation is None:
+        preflight.check_inline(overview.plan.sweep)
     whole, say = overview.plan, partial(print, file=out, flush=True)
     if options.shard is not None:
         overview = examine(options.shard.part(overview.plan), overview.ledger)
@@ -74,7 +77,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
     if options.simulation is None:
         Lookups(whole, overview.ledger, say).keep_table()
     again = options.retry_failed and overview.count("failed") > 0
-    if not again and not _startable(overview):
+    if not again and not overview.startable:
         return _conclude(overview, options, out)
     storage, name = overview.ledger.storage, overview.plan.sweep.name
     for warning in preflight.check_storage(storage):
@@ -90,7 +93,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
                 overview = examine(overview.plan, overview.ledger)
                 overview = _forget_failed(overview) if again else overview
                 _clear_leftovers(overview)
-                if _startable(overview):
+                if overview.startable:
                     _run(overview, options, out, interruption, lease)
     except Interrupted:
         done = examine(overview.plan, overview.ledger).count("done")
@@ -116,14 +119,17 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
     with reporter(tracker, out) as told:
         lease.say = told.say
         claims = None if options.shard is None else Claims(ledger.storage, plan.sweep.name, lease.me, told.say)
-        frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has, claims)
+        frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has, claims, overview.derived)
         state = Run(
             plan, ledger, frontier, told, overview.outcomes(), _crowded(overview), simulation=options.simulation
         )
         state.place = place.identify(ledger.storage)
+        if plan.sweep.optuna is not None:
+            state.study = Study(plan, ledger, told.say)
+            state.lookups.check(plan.sweep.optuna)
         for setting, stage in overview.given_up():
             state.give_up(setting, stage)
-        state.look_up()
+        state.proceed()
         if state.frontier.finished:
             return
         if options.simulation is not None and options.backend == "inline":
@@ -160,11 +166,6 @@ def _crowded(overview: Overview) -> set[str]:
     return {row["trial_id"] for row in attempts(overview.ledger, missing) if row["error_kind"] == "out_of_memory"}
 
 
-def _startable(overview: Overview) -> bool:
-    given_up = overview.given_up()
-    return any(trial.config is not None and (trial.setting, trial.stage) not in given_up for trial in overview.missing)
-
-
 def _forget_failed(overview: Overview) -> Overview:
     for trial in overview.trials:
         if overview.states[trial.id] == "failed":
@@ -177,7 +178,7 @@ def _tell_counts(overview: Overview, out: TextIO, part: str = "") -> None:
     print(
         f"{overview.plan.sweep.name}{part}: {len(overview.trials)} trials planned, {overview.count('done')} done, "
         + (f"{failed} failed, " if failed else "")
-        + f"{overview.count('missing')} missing",
+        + f"{overview.count('missing')} missing{overview.plan.made}",
         file=out,
         flush=True,
     )
@@ -212,6 +213,6 @@ def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
         raise RuntimeError(f"{missing} trials have no record although nothing failed: {overview.missing[0]}")
     else:
         of = "" if options.shard is None else f" of shard {options.shard}"
-        print(f"all {len(overview.trials)} trials{of} are done", file=out)
+        print(f"all {len(overview.trials)} trials{of} are done{overview.plan.made}", file=out)
     print(f"report: {options.command('report')}", file=out, flush=True)
     return FAILED_TRIALS if failed else 0

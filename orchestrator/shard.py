@@ -36,7 +36,15 @@ class Shard:
         return int(trial_id, 16) % self.of == self.index - 1
 
     def part(self, plan: Plan) -> Plan:
-        """The plan of this shard: its searches and what they ask for, its share of what is done with given cells."""
+        """The plan of this shard: its searches and what they ask for, its share of what is done with given cells.
+
+        Raises InputError for a sweep whose settings are suggested.
+        """
+        if plan.sweep.optuna is not None:
+            raise InputError(
+                f"--shard {self}: Optuna's suggestions are made by one driver, each knowing those before it; leave "
+                "--shard out and raise optuna.parallel, which keeps a cluster busy"
+            )
         searches, given = (
             tuple(trial for trial in trials if self.holds(trial.id)) for trials in (plan.searches, plan.given)
         )

@@ -72,4 +72,4 @@ def run_simulated(run: Run, simulation: Simulation, interruption: Interruption) 
 
 
 def _seconds(worker: _Worker, epoch: int) -> float:
-    return worker.script.epochs[epoch]["device_seconds"]
+    return worker.script.epochs[epoch]["device_seconds"] / worker.job.devices

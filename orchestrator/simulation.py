@@ -60,7 +60,7 @@ def claim(storage: Storage) -> None:
     """Mark a storage as simulated; raises InputError where it holds anything that was really run."""
     if is_simulated(storage):
         return
-    if any(storage.keys(table) for table in ("trials", "epochs", "checkpoints", "failures", "collected")):
+    if any(storage.keys(table) for table in ("trials", "epochs", "checkpoints", "failures", "collected", "studies")):
         raise InputError(f"{storage.uri} holds a real ledger: simulate into another --storage")
     storage.create(MARK, json.dumps({"simulated": True}).encode())
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic import ValidationError
@@ -13,7 +12,6 @@ from orchestrator.sources import Source
 from orchestrator.spec import Sweep
 from orchestrator.yaml_file import parse
 from stcnas_core.config import SearchConfig
-from stcnas_core.errors import InputError
 
 
 def configuration(overrides: Sequence[str]) -> SearchConfig:
@@ -56,15 +54,8 @@ def search(overrides: Sequence[str], data: str | None, out: TextIO) -> dict[str,
         "genotype": run.genotype.to_text(),
         "params": cost.params,
         "macs": cost.macs,
+        "macs_with_norms": cost.macs_with_norms,
         "last_epoch": last,
         "ranks": run.rank_rows() if run.ranks else [],
         "config": dataclasses.asdict(config),
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that a person asked for; raises InputError where that cannot be done."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None

@@ -8,9 +8,9 @@ from typing import Any
 
 from orchestrator.benchmark import METRICS
 from orchestrator.identity import digest
-from stcnas_core.config import UNTRAINED
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
+from stcnas_core.method_fields import UNTRAINED
 
 Row = Mapping[str, Any]
 
@@ -25,10 +25,11 @@ FINITE = (
     "derived_accuracy",
     "test_loss",
     "test_accuracy",
+    "test_top5_accuracy",
     "device_seconds",
 )
 _TRAINED = ("train_loss", "train_accuracy")
-_ACCURACIES = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy")
+_ACCURACIES = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy", "test_top5_accuracy")
 
 _LOOKUPS = tuple(f"lookup_{metric}" for metric in METRICS)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator import fields
+from orchestrator import fields, space
 from orchestrator.benchmark import METRICS
 from orchestrator.yaml_file import Document, KeyPath, parse
 from stcnas_core.errors import InputError
@@ -21,6 +21,7 @@ TOP_KEYS = (
     "search",
     "grid",
     "variants",
+    "optuna",
     "seeds",
     "genotypes",
     "retrain",
@@ -32,7 +33,7 @@ TOP_KEYS = (
 LONGEST_KEY = 100
 """Characters of a key that is not known, in messages."""
 
-RESOURCE_KEYS = ("cpus", "gpus")
+RESOURCE_KEYS = ("cpus", "gpus", "most_per_gpu")
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Source:
                 merged[key] = self._merge(merged[key], value, here, origins)
                 continue
             if value is None and not _may_be_null(here):
-                if key not in merged and path and path[0] in ("grid", "variants"):
+                if key not in merged and path and path[0] in ("grid", "variants", "optuna"):
                     raise InputError(f"{where}: there is no {dotted(here)} to remove; {_existing(merged)}")
                 merged.pop(key, None)
             else:
@@ -133,8 +134,18 @@ def known_keys(path: KeyPath) -> tuple[str, ...] | None:
             return fields.names(fields.GridSection)
         case ("retrain",):
             return fields.names(fields.RetrainSection)
+        case ("optuna",):
+            return tuple(space.Optuna.model_fields)
+        case ("optuna", "space"):
+            return fields.names(space.SpaceSection)
+        case ("optuna", "objectives", int()):
+            return tuple(space.Objective.model_fields)
+        case ("optuna", "prune"):
+            return tuple(space.Prune.model_fields)
         case ("resources",):
             return ("search", "retrain")
+        case ("resources", "retrain"):
+            return (*RESOURCE_KEYS, "devices")
         case ("resources", _):
             return RESOURCE_KEYS
         case ("data",):

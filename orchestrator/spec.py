@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
-    PlainValidator,
     PrivateAttr,
     StringConstraints,
     ValidationError,
@@ -20,7 +19,10 @@ from pydantic import (
 from orchestrator.benchmark import Metric
 from orchestrator.complaints import as_input_error
 from orchestrator.fields import STRICT, Given, GridSection, RetrainSection, SearchSection, Seeds
+from orchestrator.resources import Resources
+from orchestrator.shipped import located
 from orchestrator.sources import Source
+from orchestrator.space import Optuna
 from orchestrator.yaml_file import read
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
@@ -31,6 +33,7 @@ ANY_GENOTYPE = {
         pairs=[("skip_connect", source) for _ in range(4) for source in (0, 1)]
     ),
     "nasbench201": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+    "layerwise": f"Layers({', '.join(['mbconv_3x3_e3'] * 6)})",
 }
 """A genotype of each space, to check a retraining's settings before a search has found one."""
 
@@ -49,35 +52,6 @@ def _printable(value: str) -> str:
     if not value.isprintable():
         raise ValueError(f"{value!r} holds control characters or line breaks")
     return value
-
-
-def _gpus(value: Any) -> float | Literal["auto"]:
-    if value == "auto" and isinstance(value, str):
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"{value!r} must be auto or a number from 0 to 1 (a trial uses one device or a share of it)")
-    return float(value)
-
-
-class StageResources(BaseModel):
-    """What one trial of a stage asks of the cluster.
-
-    `gpus: auto` is the CPU where there is no GPU, else the share of one that the trial's measured memory allows:
-    `most_per_gpu` trials at most share a GPU then, 1 gives each one of its own.
-    """
-
-    model_config = STRICT
-    cpus: Annotated[float, Field(gt=0)] = 1
-    gpus: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = "auto"
-    most_per_gpu: Annotated[int, Field(ge=1, le=100)] = 8
-
-
-class Resources(BaseModel):
-    """What trials ask of the cluster, by stage; no part of their identity."""
-
-    model_config = STRICT
-    search: StageResources = StageResources()
-    retrain: StageResources = StageResources()
 
 
 def _absolute(path: str | None) -> str | None:
@@ -100,17 +74,17 @@ class Data(BaseModel):
 
     model_config = STRICT
     path: LocalPath = None
+    """Folder of the data sets, the same on every node; `digits` needs none."""
 
 
 class Lookup(BaseModel):
-    """A benchmark table that every cell that a search finds is looked up in; its content is part of the lookup's id.
-
-    `columns` names the column of a metric where it has a name of its own (`benchmark.read`).
-    """
+    """A benchmark table that every cell that a search finds is looked up in; its content is part of the lookup's id."""
 
     model_config = STRICT
     path: LocalPath = None
+    """Parquet or CSV file with `arch_str` and accuracies, or NATS-Bench's own files."""
     columns: dict[Metric, str] = {}
+    """Name of the column of a metric, where it has a name of its own."""
 
 
 def _by_name(value: Any) -> Any:
@@ -130,28 +104,46 @@ VariantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0
 
 
 class Sweep(BaseModel):
-    """A base configuration, its settings (grid axes times variants), seeds, and what to do with what is found.
+    """A base configuration, its settings (grid axes times variants, or suggested by Optuna), seeds, and what to do with
+    what is found.
 
     `search`, `grid`, `variants` and `retrain` hold the fields that were given, in the types of SearchConfig and
-    RetrainConfig; what was not given is the configuration's default. `lookup` looks found cells up in a benchmark.
-    `genotypes` are cells that are retrained or looked up without a search.
+    RetrainConfig; what was not given is the configuration's default.
     """
 
     model_config = STRICT
 
     name: Name
+    """Letters, digits, `-`, `_` and `.`. Reports and the lease are under this name."""
     paper: Annotated[str, StringConstraints(pattern=r"^(table|fig|figure)-[0-9]{1,2}$")] | None = None
+    """Table or figure of the paper, such as `table-7`, whose printed values stand beside ours."""
     title: Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)] | None = None
+    """Heading of the report."""
     search: Annotated[dict[str, Any], Given(SearchSection)] = {}
+    """The search that settings vary: [its fields](#search). A field that is not given has its default."""
     grid: Annotated[dict[str, list[Any]], Given(GridSection)] = {}
+    """Fields of the search with a list of values each; every combination is a setting."""
     variants: dict[VariantName, Annotated[dict[str, Any], Given(SearchSection)]] = {}
+    """Settings by name, each with the fields of the search that it changes; with a grid, every variant is combined with
+    every point of it."""
     seeds: Seeds = [0]
+    """Seeds that every setting is searched with. More can be added at any time."""
     genotypes: Annotated[dict[VariantName, str], BeforeValidator(_by_name)] = {}
+    """Cells that are retrained or looked up without a search: published names in a list, or your cells by
+    names of your own."""
     retrain: Annotated[dict[str, Any], Given(RetrainSection)] | None = None
+    """Trains every cell that is found from scratch: [its fields](#retrain). Without it nothing is retrained."""
     resources: Resources = Resources()
+    """What a trial asks of the cluster, by stage: [its keys](#resourcessearch-and-resourcesretrain)."""
     lookup: Lookup | None = None
+    """Looks every cell up in a table of true accuracies: [its keys](#lookup)."""
+    optuna: Optuna | None = None
+    """Settings that are suggested one after the other, instead of `grid` and `variants`: [its keys](#optuna)."""
     data: Data = Data()
+    """Where data sets lie: [its keys](#data)."""
     profiles: Annotated[dict[Name, dict[str, Any]], Field(max_length=MOST_PROFILES)] = {}
+    """Changes of this file by name, applied by `--profile NAME`: mappings are merged, anything else replaces, null
+    removes."""
 
     _source: Source | None = PrivateAttr(default=None)
     _profile: str | None = PrivateAttr(default=None)
@@ -192,15 +184,36 @@ class Sweep(BaseModel):
         if retrain is None:
             return None
         search = info.data.get("search", {})
-        inherited = {name: search[name] for name in ("dataset", "resolution") if name in search}
+        inherited = {name: search[name] for name in ("dataset", "resolution", "stem") if name in search}
         retrain = {"seeds": [0], **inherited, **retrain}
-        RetrainConfig(**_without_seeds(retrain), genotype=ANY_GENOTYPE["darts"])
+        RetrainConfig(**_fields(retrain), genotype=ANY_GENOTYPE["darts"])
         return retrain
+
+    @field_validator("resources")
+    @classmethod
+    def _shares(cls, resources: Resources, info: ValidationInfo) -> Resources:
+        """Each device of a retraining gets enough of a batch for batch norm."""
+        retrain, most = info.data.get("retrain"), resources.retrain.most
+        if retrain is not None and most > 1:
+            batch = RetrainConfig(**_fields(retrain), genotype=ANY_GENOTYPE["darts"]).batch_size
+            if batch < 2 * most:
+                raise ValueError(
+                    f"retrain: {most} devices cannot share a batch of {batch} images (retrain.batch_size): each "
+                    f"needs two; set at most {batch // 2}"
+                )
+        return resources
+
+    @field_validator("optuna")
+    @classmethod
+    def _fits(cls, optuna: Optuna | None, info: ValidationInfo) -> Optuna | None:
+        if optuna is not None:
+            optuna.check(info.data)
+        return optuna
 
     @property
     def searching(self) -> bool:
         """Whether there is anything to search: a sweep of `genotypes` alone has nothing."""
-        return not self.genotypes or bool(self.search or self.grid or self.variants)
+        return not self.genotypes or bool(self.search or self.grid or self.variants or self.optuna)
 
     @property
     def base(self) -> SearchConfig:
@@ -212,11 +225,16 @@ class Sweep(BaseModel):
         """Seeds of the retrainings of each genotype; none where nothing is retrained."""
         return [] if self.retrain is None else self.retrain["seeds"]
 
+    @property
+    def every_epochs(self) -> int | None:
+        """After how many epochs each a search's cell is retrained, besides its last one; None for the last alone."""
+        return None if self.retrain is None else self.retrain.get("every_epochs")
+
     def retraining(self, genotype: str, seed: int = 0) -> RetrainConfig:
         """The retraining of a genotype; raises InputError where the sweep retrains nothing."""
         if self.retrain is None:
             raise InputError(f"{self.name}: this sweep retrains nothing")
-        return RetrainConfig(**_without_seeds(self.retrain), genotype=genotype, seed=seed)
+        return RetrainConfig(**_fields(self.retrain), genotype=genotype, seed=seed)
 
     @property
     def profile(self) -> str | None:
@@ -240,8 +258,10 @@ class Sweep(BaseModel):
 def load_sweep(path: str | Path, *, profile: str | None = None, overrides: Sequence[str] = ()) -> Sweep:
     """Read a sweep file, merge a profile of it and then the overrides (`search.epochs=3`) into it, and check all.
 
-    Every profile of the file is checked, whichever is chosen. Raises InputError with file, line and key.
+    A plain name such as `table7` is the sweep that comes with stcnas, where no such file is there. Every profile of the
+    file is checked, whichever is chosen. Raises InputError with file, line and key.
     """
+    path = located(path)
     file = Source.of(read(path), str(path))
     checked = _sweep(file)
     for name in checked.profiles:
@@ -261,5 +281,6 @@ def _sweep(source: Source) -> Sweep:
         raise as_input_error(error, source) from None
 
 
-def _without_seeds(retrain: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in retrain.items() if name != "seeds"}
+def _fields(retrain: dict[str, Any]) -> dict[str, Any]:
+    """What is a field of RetrainConfig."""
+    return {name: value for name, value in retrain.items() if name not in ("seeds", "every_epochs")}

@@ -5,32 +5,29 @@ trial is a record too; what is wrong with the place it runs at (storage, data) i
 it as well.
 """
 
-import contextlib
 import dataclasses
 import json
-import socket
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator import simulation
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
-from orchestrator.packing import allocator_share
 from orchestrator.place import ensure
 from orchestrator.policy import Kind
 from orchestrator.snapshots import snapshot_epochs
 from orchestrator.storage import StorageError, open_storage
-from stcnas_core.errors import DivergedError, InputError
+from orchestrator.surroundings import check_data, device_name, device_of, reset_peak_memory, threads
+from stcnas_core.errors import DivergedError, InputError, OverLimitError
 
 if TYPE_CHECKING:
     from orchestrator.play import SimulatedRun
+    from stcnas_core.parallel import Group
     from stcnas_core.retrain import Retrain
     from stcnas_core.search import Search
 
@@ -59,6 +56,33 @@ class Progress:
     """What a person should know although the trial goes on."""
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed, and on what device."""
+
+    kind: Kind
+    summary: str
+    text: str
+    device: str
+
+    @classmethod
+    def of(cls, error: Exception, device: str, *, group: bool = False) -> "Failure":
+        """What an error comes to; in a group, one of the connection between its processes is the loss of another."""
+        kind = _kind(error)
+        if group and kind == "bug" and _severed(error):
+            kind = "lost"
+        summary = f"{type(error).__name__}: {error}".splitlines()[0]
+        return cls(kind, summary, "".join(traceback.format_exception(error)), device_name(device))
+
+
+class FailedError(Exception):
+    """Carries a failure out of a process of a group, which does not know whether another's came first."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.summary)
+        self.failure = failure
+
+
 @dataclass
 class _Attempt:
     """One start of a trial and all that it and the starts before it brought forth."""
@@ -67,6 +91,7 @@ class _Attempt:
     device: str
     number: int
     started_at: datetime
+    group: "Group | None" = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     alphas: list[dict[str, Any]] = field(default_factory=list)
     ranks: list[dict[str, Any]] = field(default_factory=list)
@@ -84,11 +109,12 @@ class _Attempt:
             "torch_version": str(torch.__version__),
             "started_at": self.started_at,
             "epochs_done": len(self.epochs),
+            "devices": self.epochs[-1].get("devices") if self.epochs else None,
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
             "step_seconds": median(steps) if steps else None,
             "rank_seconds": self.rank_seconds if self.ranks else None,
             "peak_memory_bytes": self.peak_memory or None,
-            "device": _device_name(self.device),
+            "device": device_name(self.device),
             **columns,
         }
 
@@ -97,56 +123,73 @@ class _Attempt:
         return Progress(self.job.id, state, len(self.epochs), _accuracy(self.epochs), notices=notices, **more)
 
 
-def run_trial(job: Job) -> Iterator[Progress]:
+def run_trial(job: Job, group: "Group | None" = None) -> Iterator[Progress]:
     """Run a trial to its record, saying how it goes; nothing runs where it has a record.
 
-    A checkpoint follows each epoch. Raises InputError where the storage or the data cannot be used from here.
+    A checkpoint follows each epoch. Raises InputError where the storage or the data cannot be used from here. The first
+    process of a `group` runs it so, and raises FailedError instead of recording a failure.
     """
     storage = open_storage(job.storage)
     ledger, checkpoints = Ledger(storage), Checkpoints(storage)
     ensure(storage, job.place)
     if ledger.has(job.id):
-        yield _present(ledger, job)
+        yield _present(ledger, checkpoints, job)
         return
     device = device_of(job)
-    _check_data(job)
+    check_data(job)
     start = checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
-    attempt = _Attempt(job, device, start.attempt, start.first_at)
+    attempt = _Attempt(job, device, start.attempt, start.first_at, group)
     try:
-        with _threads(job.threads):
+        with threads(job.threads):
             yield from _train(attempt, checkpoints, ledger)
     except StorageError:
         raise
     except Exception as error:  # whatever a trial raises becomes its record, and the sweep goes on
-        kind = _kind(error)
-        text = "".join(traceback.format_exception(error))
-        ensure(storage, job.place)
-        row = attempt.row(state="failed", error_kind=kind, error=text)
-        summary = f"{type(error).__name__}: {error}".splitlines()[0]
-        if kind == "out_of_memory" and not job.alone:
-            # No record yet, and its checkpoint stays.
-            ledger.record_failure(row)
-            yield attempt.said("crowded", error=summary)
-            return
-        recorded = ledger.record(row, attempt.epochs, attempt.alphas, attempt.ranks)
-        if kind == "diverged" or not recorded:
-            # It would diverge again from there; other failures may go on from their last epoch once they are healed.
-            checkpoints.delete(job.id)
-        if not recorded:
-            yield _present(ledger, job)
-            return
-        yield attempt.said("failed", error=summary, kind=kind)
+        failure = Failure.of(error, device, group=group is not None)
+        if group is not None:
+            raise FailedError(failure) from error
+        yield _failed(attempt, failure, checkpoints, ledger)
+
+
+def record_failure(job: Job, failure: Failure) -> Progress:
+    """Record that a trial failed which a group ran, with what it had done by its last checkpoint."""
+    storage = open_storage(job.storage)
+    ledger, checkpoints = Ledger(storage), Checkpoints(storage)
+    start = checkpoints.started(job.id) or checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
+    attempt = _Attempt(job, failure.device, start.attempt, start.first_at)
+    state = checkpoints.newest(job.id, attempt.notices.append)
+    if state is not None:
+        attempt.epochs, attempt.peak_memory = json.loads(state["epochs"]), int(state["peak_memory"])
+    return _failed(attempt, failure, checkpoints, ledger)
+
+
+def _failed(attempt: _Attempt, failure: Failure, checkpoints: Checkpoints, ledger: Ledger) -> Progress:
+    job = attempt.job
+    ensure(ledger.storage, job.place)
+    row = attempt.row(state="failed", error_kind=failure.kind, error=failure.text)
+    if failure.kind == "out_of_memory" and not job.alone:
+        # No record yet, and its checkpoint stays.
+        ledger.record_failure(row)
+        return attempt.said("crowded", error=failure.summary)
+    if not ledger.record(row, attempt.epochs, attempt.alphas, attempt.ranks):
+        return _present(ledger, checkpoints, job)
+    if failure.kind == "diverged":
+        # It would diverge again from there; other failures may go on from their last epoch once they are healed.
+        checkpoints.delete(job.id)
+    return attempt.said("failed", error=failure.summary, kind=failure.kind)
 
 
 def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Iterator[Progress]:
     """The epochs that are left, a checkpoint after each, and the record."""
     job = attempt.job
-    _reset_peak_memory(job, attempt.device)
+    reset_peak_memory(job, attempt.device)
     run = _resumed(attempt, checkpoints)
+    if attempt.group is not None:
+        _join(run)
     wanted = snapshot_epochs(job.config.epochs)
     while not run.finished:
         measured = dataclasses.asdict(run.run_epoch())
-        attempt.epochs.append({"trial_id": job.id, "stage": job.stage, **measured})
+        attempt.epochs.append({"trial_id": job.id, "stage": job.stage, "devices": job.devices, **measured})
         if job.stage == "search" and run.epoch in wanted:
             attempt.alphas += [{"trial_id": job.id, "epoch": measured["epoch"], **row} for row in _alpha_rows(run)]
         attempt.peak_memory = max(attempt.peak_memory, run.peak_memory())
@@ -157,13 +200,14 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
             yield attempt.said("running")
     cost, genotype = run.cost(), run.genotype.canonical_text()
     last = attempt.epochs[-1]
-    shared = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy")
+    shared = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy", "test_top5_accuracy")
     recorded = ledger.record(
         attempt.row(
             state="finished",
             genotype=genotype,
             params=cost.params,
             macs=cost.macs,
+            macs_with_norms=cost.macs_with_norms,
             **{name: last[name] for name in shared if name in last},
         ),
         attempt.epochs,
@@ -171,7 +215,14 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         attempt.ranks,
     )
     checkpoints.delete(job.id)
-    yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, job)
+    yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, checkpoints, job)
+
+
+def _join(run: "Computation") -> None:
+    from stcnas_core.retrain import Retrain
+
+    assert isinstance(run, Retrain), "only retrainings run on several devices"
+    run.join()
 
 
 def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
@@ -203,11 +254,12 @@ def _fresh(attempt: _Attempt) -> "Computation":
         from orchestrator.play import SimulatedRun
 
         return SimulatedRun(job, job.simulation, attempt.number)
+    from stcnas_core.parallel import ALONE
     from stcnas_core.retrain import Retrain, RetrainConfig
     from stcnas_core.search import Search
 
     if isinstance(job.config, RetrainConfig):
-        return Retrain(job.config, data_path=job.data_path, device=device)
+        return Retrain(job.config, data_path=job.data_path, device=device, group=attempt.group or ALONE)
     return Search(job.config, data_path=job.data_path, device=device)
 
 
@@ -240,45 +292,13 @@ def _alpha_rows(run: "Computation") -> list[dict[str, Any]]:
     return [] if isinstance(run, Retrain) else run.alpha_rows()
 
 
-def device_of(job: Job) -> str:
-    """PyTorch's name of the device that a trial was given; raises InputError where it is not there."""
-    if job.simulation is not None:
-        return simulation.DEVICE
-    if job.gpus == 0:
-        return "cpu"
-    import torch
-
-    if not torch.cuda.is_available():
-        raise InputError(
-            f"on {socket.gethostname()}: the trial was given a GPU and PyTorch finds no CUDA device there; install a "
-            f"CUDA build of PyTorch, or set resources.{job.stage}.gpus: 0"
-        )
-    return "cuda"
-
-
-def _check_data(job: Job) -> None:
-    """The data that this process sees must be what the plan was made with."""
-    if job.simulation is not None:
-        return
-    from stcnas_core.datasets import fingerprint
-
-    host = socket.gethostname()
-    try:
-        found = fingerprint(job.config.dataset, job.data_path)
-    except InputError as error:
-        raise InputError(f"on {host}: {error}") from None
-    if found != job.data:
-        raise InputError(
-            f"on {host}: the data set is {found}, but the sweep was planned with {job.data}; make data.path hold the "
-            "same files everywhere and run the same command again"
-        )
-
-
-def _present(ledger: Ledger, job: Job) -> Progress:
-    """What the record of a trial says that some other process finished."""
+def _present(ledger: Ledger, checkpoints: Checkpoints, job: Job) -> Progress:
+    """What the record of a trial says that another process wrote, which may have been killed before it cleared up."""
     columns = ["state", "genotype", "epochs_done", "valid_accuracy", "test_accuracy"]
     row = ledger.rows([job.id], columns)[0]
     finished = row["state"] == "finished"
+    if finished:
+        checkpoints.delete(job.id)
     accuracy = row["valid_accuracy"] if job.stage == "search" else row["test_accuracy"]
     return Progress(job.id, "present", row["epochs_done"], accuracy, row["genotype"] if finished else None)
 
@@ -295,41 +315,17 @@ def _accuracy(epochs: list[dict[str, Any]]) -> float | None:
 def _kind(error: Exception) -> Kind:
     if isinstance(error, DivergedError):
         return "diverged"
+    if isinstance(error, OverLimitError):
+        return "over_limit"
     text = str(error).lower()
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in text for s in _OUT_OF_MEMORY)):
         return "out_of_memory"
     return "bug"
 
 
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with so many threads, and with as many as before afterwards."""
-    import torch
+def _severed(error: Exception) -> bool:
+    """Whether an error is that another process of the group is gone; Gloo's has no type of its own."""
+    from torch import distributed
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _reset_peak_memory(job: Job, device: str) -> None:
-    """Forget what earlier trials of this process needed, and keep a shared GPU's other trials safe from this one."""
-    import torch
-
-    if device == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        memory = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(allocator_share(job.gpus, memory))
-        return
-    # Linux alone can forget it; elsewhere the peak is that of the whole process so far.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _device_name(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else device
+    gloo = isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+    return gloo or isinstance(error, distributed.DistError)

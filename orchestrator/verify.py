@@ -8,18 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator import records, soundness
+from orchestrator import records, soundness, suggestions
 from orchestrator.checkpoints import check as check_checkpoint
+from orchestrator.damage import DamagedError
 from orchestrator.findings import Findings
 from orchestrator.ledger import Ledger
-from orchestrator.records import DamagedError
 from orchestrator.storage import LocalStorage, StorageError, is_key
 
-FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "ranks", "trials", "benchmarks")
+FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "ranks", "trials", "benchmarks", "studies")
 """In the order in which they are listed, so that what a running trial writes first is not taken for an orphan."""
 
 _CHECKPOINT = re.compile(r"checkpoints/[A-Za-z0-9_-]+/(\d{6,}\.ckpt|attempt-\d+\.json)")
 _FAILURE = re.compile(r"failures/[A-Za-z0-9_-]+/\d+\.parquet")
+_STUDY = re.compile(r"studies/[^/]+/[0-9a-f]{12}/(suggestions|verdicts)/\d{6}\.json")
 _EPOCH_COLUMNS = ["trial_id", "stage", "epoch", *soundness.FINITE]
 _MOST_TRIES = 3
 
@@ -79,6 +80,7 @@ class _Look:
         self._missing_rows()
         self._failures(kept["failures"])
         self._checkpoints(kept["checkpoints"])
+        self._studies(kept["studies"])
         counts = self.found.counts
         counts["finished"] = sum(record.finished for record in self.found.records.values())
         counts["failed"] = len(self.found.records) - counts["finished"]
@@ -92,6 +94,8 @@ class _Look:
             match folder:
                 case "checkpoints":
                     ours = _CHECKPOINT.fullmatch(key) is not None
+                case "studies":
+                    ours = _STUDY.fullmatch(key) is not None
                 case "benchmarks":
                     ours = records.id_of(key) is not None
                 case "failures":
@@ -242,6 +246,14 @@ class _Look:
                     datetime.fromisoformat(json.loads(data)["started_at"])
             except (ValueError, KeyError, TypeError) as error:
                 self.found.wrong("damaged", key, (str(error) or type(error).__name__).splitlines()[0])
+
+    def _studies(self, keys: list[str]) -> None:
+        for key, data in self._contents(keys):
+            try:
+                suggestions.decode(self.storage.uri, key, data)
+                self.found.counts["study_files"] += 1
+            except DamagedError as error:
+                self.found.wrong(error.kind, key, error.reason, movable=error.kind != "newer")
 
 
 def _read_each(ledger: Ledger, keys: list[str]) -> Iterator[tuple[str, bytes | StorageError | None]]:

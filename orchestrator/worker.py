@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import tune
 
-from orchestrator import handover
+from orchestrator import group, handover
 from orchestrator.job import Job
 from orchestrator.trainable import Progress
 from stcnas_core.errors import InputError
@@ -21,8 +21,11 @@ def runs(trial: Callable[[Job], Iterator[Progress]]) -> Callable[[dict[str, Any]
     def work(config: dict[str, Any]) -> None:
         try:
             handover.accept(config["keeper"])
-            for progress in trial(Job.from_dict(json.loads(config["job"]))):
+            job = Job.from_dict(json.loads(config["job"]))
+            for progress in trial(job) if config["devices"] == 1 else group.run(job, config["keeper"]):
                 tune.report({"progress": json.dumps(asdict(progress))})
+        except group.LostError:
+            raise
         except InputError as error:
             tune.report({"refused": str(error)})
         except Exception:  # nothing of a trial's own comes here: it is our own error, and the run must say so
@@ -32,7 +35,11 @@ def runs(trial: Callable[[Job], Iterator[Progress]]) -> Callable[[dict[str, Any]
 
 
 def bundle(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What a trial asks of the cluster."""
+    """What a trial asks of the cluster: all of its devices, or it waits."""
+    if config["devices"] > 1:
+        # By a name, so that no later trial is given its worker, for which Tune would keep the devices.
+        devices = [config["resources"]] * config["devices"]
+        return tune.PlacementGroupFactory([{}, *devices], name=f"stcnas-{config['id']}-{config['start']}")
     return _bundle(tuple(sorted(config["resources"].items())))
 
 
