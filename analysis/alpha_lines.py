@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from analysis.cells import title
 from analysis.heatmaps import value_range
 from analysis.style import GRID, operation_colour
 from analysis.svg import Drawing, Sheet, draw
@@ -46,7 +47,7 @@ def _alpha_lines(alphas: pd.DataFrame, genotype: Genotype) -> Figure:
                 axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=1.5, zorder=3, clip_on=False, **single)
         low, high = value_range(alphas)
         axes.set_ylim(low - 0.04 * (high - low or 1), high + 0.04 * (high - low or 1))
-        axes.set_title(f"{kind.capitalize()} cell")
+        axes.set_title(title(kind))
         axes.set_xlabel("epoch")
         axes.grid(visible=False, axis="x")
         integer_epochs(axes, int(epochs.max()) if len(epochs) else 1)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
+from analysis.chain import chain_figure, describe_layers
 from analysis.layout import LABEL, Layout, Place, Route, layered
 from analysis.style import GRID, INK, MUTED, SURFACE, operation_colour
 from analysis.svg import Drawing, Sheet, canvas, draw, place
@@ -23,19 +24,27 @@ _MARGIN = 5.0
 
 
 def draw_cell(genotype: Genotype, kind: str, sheet: Sheet) -> Drawing:
-    """The graph of one cell kind; each edge carries its operation's name and colour, `none` is dashed.
+    """The graph of one cell kind, or the chain of a layer-wise network; operations have a name and a colour each.
 
     The drawing has no ids, so that a page may show it more than once.
     """
-    words = f"{kind.capitalize()} cell: {describe(genotype, kind)}"
-    return draw(lambda: _figure(genotype, kind), "cell", words, sheet)
+    words = f"{title(kind)}: {describe(genotype, kind)}"
+    chained = genotype.topology.chained
+    return draw(lambda: chain_figure(genotype) if chained else _figure(genotype, kind), "cell", words, sheet)
 
 
 def describe(genotype: Genotype, kind: str) -> str:
     """The cell in words, for readers who cannot see the graph."""
+    if genotype.topology.chained:
+        return describe_layers(genotype)
     names = _names(genotype)
     edges = genotype.cell(kind)
     return "; ".join(f"{names[edge.node].title} takes {edge.operation} of {names[edge.source].title}" for edge in edges)
+
+
+def title(kind: str) -> str:
+    """What a drawing of one kind shows: the normal cell, or the whole network where layers are chosen one by one."""
+    return "Network" if kind == "network" else f"{kind.capitalize()} cell"
 
 
 class _Name:

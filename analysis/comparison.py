@@ -1,4 +1,4 @@
-"""Tables 4 and 6 row by row: what was measured here, beside what the paper printed, and what is literature alone."""
+"""Tables 4, 5 and 6 row by row: what was measured here, beside what the paper printed, and what is literature alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from analysis.provenance import values_of
 from analysis.results import Results, Run
 from analysis.statistics import Summary, summarize
 
-COMPARED = ("table-4", "table-6")
+COMPARED = ("table-4", "table-5", "table-6")
 """Tables in which the paper's own rows stand beside those of other methods."""
 
 LITERATURE = "literature only"
@@ -40,20 +40,23 @@ def comparison(results: Results) -> Table | None:
     summaries = [_summaries(results, setting, measured) for _, setting in pairs]
     records = [_record(results, *pair, found) for pair, found in zip(pairs, summaries, strict=True)]
     columns = ["Row of the paper", "Setting here", "Kind", "n"]
-    metrics = sorted((metric for metric in paper.metrics if metric not in other), key=lambda name: not _judges(name))
+    # The other way to count is measured here alone.
+    shown = [name for name in METRICS if name in paper.metrics or (name == "macs_alone" and name in measured)]
+    metrics = sorted((metric for metric in shown if metric not in other), key=lambda name: not _judges(name))
     on_cpu = "cpu" in values_of(results.stage("search"), "device")
     for metric in metrics:
         if metric in measured:
             unit = "device-days" if metric == "gpu_days" and on_cpu else METRICS[metric]
             columns.append(f"Here: {unit}")
-        columns.append(f"Paper: {METRICS[metric]}")
+        if metric in paper.metrics:
+            columns.append(f"Paper: {METRICS[metric]}")
     return Table(
         "comparison",
         f"{paper.title}, row by row: measured here (mean ± sample standard deviation over n), and as printed by Sun et "
         "al., 2022.",
         tuple(columns),
         tuple(
-            _cells(record, row, metrics, found)
+            _cells(record, row, metrics, found, paper.metrics)
             for (row, _), record, found in zip(pairs, records, summaries, strict=True)
         ),
         frozenset(columns[3:]),
@@ -65,10 +68,17 @@ def comparison(results: Results) -> Table | None:
 def _measured(results: Results) -> Measured:
     """How the paper's metrics are read off a run; those of the data set that cells were retrained on alone."""
     found: Measured = {}
-    if results.retrains_planned:
+    if results.retrains_planned and results.paper is not None and "top1_error" in results.paper.metrics:
+        found["top1_error"] = lambda run: _error(run.test_accuracy)
+        found["top5_error"] = lambda run: _error(run.retrain_value("test_top5_accuracy"))
+        found["params"] = lambda run: _scaled(run.retrain_value("params"), 1e-6)
+        found["macs"] = lambda run: _scaled(run.retrain_value("macs_with_norms"), 1e-6)
+        found["macs_alone"] = lambda run: _scaled(run.retrain_value("macs"), 1e-6)
+        found["gpu_days"] = lambda run: _scaled(run.search_value("device_seconds"), 1 / 86_400)
+    elif results.retrains_planned:
         is_cifar100 = values_of(results.stage("retrain"), "retrain_dataset") == ["cifar100"]
         error, params = ("cifar100_error", "cifar100_params") if is_cifar100 else ("test_error", "params")
-        found[error] = lambda run: None if run.test_accuracy is None else 100 - run.test_accuracy
+        found[error] = lambda run: _error(run.test_accuracy)
         found[params] = lambda run: _scaled(run.retrain_value("params"), 1e-6)
         found["gpu_days"] = lambda run: _scaled(run.search_value("device_seconds"), 1 / 86_400)
     else:
@@ -81,6 +91,10 @@ def _measured(results: Results) -> Measured:
 def _judges(metric: str) -> bool:
     """Whether cells are judged by it: an error, or a test accuracy of the benchmark."""
     return metric.endswith(("_error", "_test"))
+
+
+def _error(accuracy: float | None) -> float | None:
+    return None if accuracy is None else 100 - accuracy
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -114,7 +128,11 @@ def _record(results: Results, row: Row | None, setting: str | None, summaries: M
 
 
 def _cells(
-    record: Mapping[str, Any], row: Row | None, metrics: Sequence[str], summaries: Mapping[str, Summary]
+    record: Mapping[str, Any],
+    row: Row | None,
+    metrics: Sequence[str],
+    summaries: Mapping[str, Summary],
+    printed: Sequence[str],
 ) -> tuple[str, ...]:
     cells = [
         record["paper_row"] or NO_ROW,
@@ -125,10 +143,11 @@ def _cells(
     for metric in metrics:
         if metric in summaries:
             summary = summaries[metric]
-            digits = 4 if metric == "gpu_days" else 1 if metric == "seconds" else 2
+            digits = {"gpu_days": 4, "seconds": 1, "macs": 1, "macs_alone": 1}.get(metric, 2)
             small = metric == "params" and summary.mean is not None
             cells.append(fixed(summary.mean, 3) if small else mean_std(summary, digits))
-        cells.append(published_value(None if row is None else row.values.get(metric)))
+        if metric in printed:
+            cells.append(published_value(None if row is None else row.values.get(metric)))
     return tuple(cells)
 
 
@@ -144,6 +163,12 @@ def _notes(records: list[dict[str, Any]]) -> tuple[str, ...]:
         notes.append(
             "Published cells are those that a method's authors released, trained here without a search; n is their "
             "trainings, one a retrain seed."
+        )
+    if any("macs_mean" in record for record in records):
+        notes.append(
+            "Multiply-adds count convolutions, linear layers, and, as printed tables of this setting do, two for each "
+            "value of a batch norm and one for each of a ReLU; the limit is held against these. The other column "
+            "leaves both out."
         )
     if any("gpu_days_mean" in record for record in records):
         notes.append("Days measured here are of the devices that are named under What was run.")

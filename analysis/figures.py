@@ -25,7 +25,7 @@ class Curve:
     title: str
 
 
-MOST_LINES = 400
+MOST_LINES = 150
 """Trials whose own curves a panel shows; of more, the first seeds of each setting, beside the means over all."""
 
 MOST_IN_WORDS = 100
@@ -46,8 +46,7 @@ def draw_points(
     results: Results, value: Callable[[Run], float | None], what: str, prefix: str, sheet: Sheet
 ) -> Drawing | None:
     """A strip a setting: a mark a seed, the mean as a bar, its bootstrap interval as a line; None without any value."""
-    known = {setting: [(run.seed, value(run)) for run in results.of(setting)] for setting in results.settings}
-    present = {setting: [(seed, v) for seed, v in found if v is not None] for setting, found in known.items()}
+    present = by_seed(results, value)
     if not any(present.values()):
         return None
     listed = sum(map(len, present.values())) <= MOST_IN_WORDS
@@ -56,10 +55,16 @@ def draw_points(
         f"{', '.join(f'seed {seed} {v:.2f}' for seed, v in found) or 'none yet' if listed else f'{len(found)} seeds'}"
         for setting, found in present.items()
     )
-    return draw(lambda: _points(results.settings, present, what), prefix, f"{what} by seed. {words}", sheet)
+    return draw(lambda: points_figure(results.settings, present, what), prefix, f"{what} by seed. {words}", sheet)
 
 
-def _points(settings: Sequence[str], present: dict[str, list[tuple[int, float]]], what: str) -> Figure:
+def by_seed(results: Results, value: Callable[[Run], float | None]) -> dict[str, list[tuple[int, float]]]:
+    """Seed and value of each run that has one, by setting."""
+    known = {setting: [(run.seed, value(run)) for run in results.of(setting)] for setting in results.settings}
+    return {setting: [(seed, v) for seed, v in found if v is not None] for setting, found in known.items()}
+
+
+def points_figure(settings: Sequence[str], present: dict[str, list[tuple[int, float]]], what: str) -> Figure:
     figure = Figure(figsize=(7.6, 0.75 + 0.46 * len(settings)), layout="constrained")
     axes = figure.add_subplot()
     colours = setting_colours(settings)
@@ -105,14 +110,7 @@ def draw_scatter(
     sheet: Sheet,
 ) -> Drawing | None:
     """Accuracy in search (x) against what a run is judged by (y), a mark a search; None without any pair."""
-    pairs = {
-        setting: [
-            (x, y)
-            for run in results.of(setting)
-            if (x := run.search_value(column)) is not None and (y := judged(run)) is not None
-        ]
-        for setting in results.settings
-    }
+    pairs = accuracy_pairs(results, column, judged)
     if not any(pairs.values()):
         return None
     listed = sum(map(len, pairs.values())) <= MOST_IN_WORDS
@@ -122,11 +120,31 @@ def draw_scatter(
         if found
     )
     label = f"Accuracy in search, of the {what}, against {against}. {words}"
-    axis = "test after retraining" if results.retrains_planned else "true, by the benchmark"
-    return draw(lambda: _scatter(results.settings, pairs, what, axis), prefix, label, sheet)
+    return draw(lambda: scatter_figure(results.settings, pairs, what, outcome_axis(results)), prefix, label, sheet)
 
 
-def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]], what: str, outcome: str) -> Figure:
+def accuracy_pairs(
+    results: Results, column: str, judged: Callable[[Run], float | None]
+) -> dict[str, list[tuple[float, float]]]:
+    """By setting, accuracy in search and what the run is judged by, of each run that has both."""
+    return {
+        setting: [
+            (x, y)
+            for run in results.of(setting)
+            if (x := run.search_value(column)) is not None and (y := judged(run)) is not None
+        ]
+        for setting in results.settings
+    }
+
+
+def outcome_axis(results: Results) -> str:
+    """What an axis calls that which searches are ranked against."""
+    return "test after retraining" if results.retrains_planned else "true, by the benchmark"
+
+
+def scatter_figure(
+    settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]], what: str, outcome: str
+) -> Figure:
     figure = Figure(figsize=(4.2, 3.3), layout="constrained")
     axes = figure.add_subplot()
     for setting, (colour, marker) in setting_colours(settings).items():
@@ -151,13 +169,13 @@ def _scatter(settings: Sequence[str], pairs: dict[str, list[tuple[float, float]]
 def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str, Drawing], ...]:
     """Learning curves, (title, drawing) a quantity that was recorded: thin lines are trials, thick ones the means."""
     darts = in_darts_space(results)
-    by_trial = {str(key): rows for key, rows in results.epochs.groupby("trial_id", sort=False)}
-    panels = [(curve, lines) for curve in CURVES if (lines := _lines(results, curve, by_trial))]
+    by_trial = rows_by_trial(results)
+    panels = [(curve, lines) for curve in CURVES if (lines := curve_lines(results, curve, by_trial))]
     return tuple(
         (
             curve.title,
             draw(
-                lambda curve=curve, lines=lines: _curve(results.settings, curve, lines, darts),
+                lambda curve=curve, lines=lines: curve_figure(results.settings, curve, lines, darts),
                 f"{prefix}-{curve.stage}-{curve.column}",
                 f"{curve.title}, over the epochs. {_ends(lines)}",
                 sheet,
@@ -165,6 +183,11 @@ def draw_curves(results: Results, prefix: str, sheet: Sheet) -> tuple[tuple[str,
         )
         for curve, lines in panels
     )
+
+
+def rows_by_trial(results: Results) -> dict[str, pd.DataFrame]:
+    """The epochs of each trial."""
+    return {str(key): rows for key, rows in results.epochs.groupby("trial_id", sort=False)}
 
 
 def in_darts_space(results: Results) -> bool:
@@ -182,7 +205,7 @@ def lines_drawn(trials: int, settings: int) -> int | None:
     return None if trials <= MOST_LINES else max(1, MOST_LINES // settings)
 
 
-def _lines(results: Results, curve: Curve, by_trial: Mapping[str, pd.DataFrame]) -> dict[str, list[pd.Series]]:
+def curve_lines(results: Results, curve: Curve, by_trial: Mapping[str, pd.DataFrame]) -> dict[str, list[pd.Series]]:
     """Per setting one series (index: epoch from 1) a trial that has the column."""
     lines: dict[str, list[pd.Series]] = {}
     for setting in results.settings:
@@ -203,7 +226,7 @@ def _series(rows: pd.DataFrame, column: str) -> pd.Series:
     return line.dropna().sort_index()
 
 
-def _curve(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Series]], darts: bool) -> Figure:
+def curve_figure(settings: Sequence[str], curve: Curve, lines: dict[str, list[pd.Series]], darts: bool) -> Figure:
     figure = Figure(figsize=(2.75, 1.95))
     axes = figure.add_axes((0.125, 0.2, 0.865, 0.76))
     colours = setting_colours(settings)

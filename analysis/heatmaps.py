@@ -47,6 +47,8 @@ def node_name(topology: Topology, node: int) -> str:
     """A node as the cells' drawings name it: k−2, k−1 for a cell's inputs, then numbers."""
     if topology is DARTS:
         return ("k−2", "k−1")[node] if node < topology.inputs else str(node - topology.inputs)
+    if topology.chained:
+        return "in" if node == 0 else str(node)
     if node == 0:
         return "k−1"
     return "k" if node == topology.nodes else str(node)

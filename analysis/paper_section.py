@@ -77,6 +77,8 @@ def _lines(results: Results, sheet: Sheet) -> tuple[Captioned, ...]:
             about.append("The dashed line is two, which STC's never exceed in the paper.")
         elif index == 0:
             about.append("The paper counts in DARTS cells, of eight edges; these are of six.")
+        if quantity.about:
+            about.append(quantity.about)
         caption = " ".join([*about, ran_both(results)])
         found.append(Captioned(draw_long(results, quantity, f"long-{index}", sheet), quantity.title, caption))
     return tuple(found)

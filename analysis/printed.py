@@ -16,6 +16,7 @@ METRICS = {
     "params": "params, M",
     "cifar100_params": "CIFAR-100 params, M",
     "macs": "multiply-adds, M",
+    "macs_alone": "multiply-adds without norms and ReLUs, M",
     "memory": "memory, GB",
     "gpu_days": "GPU-days",
     "seconds": "search, s",
@@ -86,5 +87,5 @@ def accuracy(row: Row) -> Value | None:
     """The row's test accuracy in percent: as printed, or 100 minus the printed error."""
     if "test_accuracy" in row.values:
         return row.values["test_accuracy"]
-    error = row.values.get("test_error")
+    error = row.values.get("test_error", row.values.get("top1_error"))
     return None if error is None else Value(round(100 - error.mean, 6), error.std)

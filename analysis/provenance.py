@@ -12,8 +12,30 @@ _IMAGES = {
     "cifar100": "CIFAR-100",
     "digits": "digits (scikit-learn)",
     "parquet": "image Parquet",
+    "imagenet": "ImageNet",
 }
-_SPACES = {"darts": "DARTS cells", "nasbench201": "NAS-Bench-201"}
+_SPACES = {"darts": "DARTS cells", "nasbench201": "NAS-Bench-201", "layerwise": "layer-wise MobileNetV2 blocks"}
+METHODS = {
+    "stc": "STC-NAS",
+    "darts": "DARTS",
+    "darts2": "DARTS (second order)",
+    "snas": "SNAS",
+    "gdas": "GDAS",
+    "pcdarts": "PC-DARTS",
+    "fairdarts": "FairDARTS",
+    "nasp": "NASP",
+    "sgas": "SGAS",
+    "pdarts": "P-DARTS",
+    "sdarts-adv": "SDARTS-ADV",
+    "random": "random cells",
+    "rsps": "RSPS",
+    "setn": "SETN",
+    "enas": "ENAS",
+    "data": "DATA",
+    "proxylessnas": "ProxylessNAS",
+    "dsnas": "DSNAS",
+}
+"""As their authors write them; a method that is not here is called what sweep files call it."""
 _DEVICES = {"cpu": "CPU"}
 _FIELDS = {
     "space": "search space",
@@ -112,10 +134,12 @@ def ran(records: Sequence[Record], stage: str) -> str:
 
 
 def _cells(records: Sequence[Record], stage: str) -> str:
-    """NAS-Bench-201 counts cells by stage (N), and its genotypes alone begin with a bar."""
-    word = "cell" if values_of(records, f"{stage}_cells") == [1] else "cells"
-    per_stage = [str(record.get("genotype") or "").startswith("|") for record in records]
-    return f"{word} a stage" if all(per_stage) else word
+    """NAS-Bench-201 counts cells by stage (N), and the layer-wise space layers; their genotypes begin of their own."""
+    count = "" if values_of(records, f"{stage}_cells") == [1] else "s"
+    texts = [str(record.get("genotype") or "") for record in records]
+    if all(text.startswith("Layers") for text in texts):
+        return f"layer{count} a stage"
+    return f"cell{count} a stage" if all(text.startswith("|") for text in texts) else f"cell{count}"
 
 
 def _devices(records: Sequence[Record]) -> str:
@@ -167,7 +191,7 @@ def _text(field: str, value: Any) -> str:
     if field == "space":
         return _SPACES.get(value, str(value))
     if field == "method":
-        return {"stc": "STC-NAS"}.get(value, str(value).upper())
+        return METHODS.get(value, str(value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -7,6 +7,7 @@ row by its own name. `search` and `retrain` say at which sizes the paper ran, as
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from analysis.printed import PublishedTable, Row, Value
 
@@ -148,8 +149,18 @@ TABLE_4 = PublishedTable(
 )
 
 
-def _imagenet(name: str, top1: float, top5: float, params: float, macs: float | None, days: float | None = None) -> Row:
-    return Row(name, _values(top1_error=top1, top5_error=top5, params=params, macs=macs, gpu_days=days))
+def _imagenet(
+    name: str,
+    top1: float,
+    top5: float,
+    params: float,
+    macs: float | None,
+    days: float | None = None,
+    settings: tuple[str, ...] = (),
+    search: Mapping[str, Any] = MappingProxyType({}),
+) -> Row:
+    values = _values(top1_error=top1, top5_error=top5, params=params, macs=macs, gpu_days=days)
+    return Row(name, values, settings, search)
 
 
 TABLE_5 = PublishedTable(
@@ -160,20 +171,35 @@ TABLE_5 = PublishedTable(
         _imagenet("NASNet-A", 26.0, 8.4, 5.3, 564),
         _imagenet("AmoebaNet", 24.3, 7.6, 6.4, 570),
         _imagenet("PNAS", 25.8, 8.1, 5.1, 588),
-        _imagenet("DARTS", 26.7, 8.7, 4.7, 574),
+        _imagenet("DARTS", 26.7, 8.7, 4.7, 574, settings=("DARTS_V2",)),
         _imagenet("SNAS", 27.3, 9.2, 4.3, 522),
         _imagenet("GDAS", 26.0, 8.5, 5.3, 581),
-        _imagenet("P-DARTS", 24.4, 7.4, 4.9, 577),
+        _imagenet("P-DARTS", 24.4, 7.4, 4.9, 577, settings=("PDARTS",)),
         _imagenet("SGAS", 24.2, 7.2, 5.3, 585),
-        _imagenet("PC-DARTS", 25.1, 7.8, 5.3, 586),
+        _imagenet("PC-DARTS", 25.1, 7.8, 5.3, 586, settings=("PC_DARTS_CIFAR",)),
         _imagenet("DATA", 24.9, 8.0, 5.0, 588),
         _imagenet("FairDARTS-B", 24.9, 7.5, 4.8, 541),
         _imagenet("ProxylessNAS", 24.9, 7.5, 7.1, 465),
         Row("DSNAS", _values(top1_error=25.7, top5_error=8.1, macs=324)),
         _imagenet("NASP", 27.2, 9.1, 4.6, None),
-        _imagenet("STC w/o DepthC&TC", 24.3, 7.4, 5.3, 596, 0.059),
+        _imagenet(
+            "STC w/o DepthC&TC",
+            *(24.3, 7.4, 5.3, 596, 0.059),
+            ("stc-no-depth-task",),
+            {"dataset": "cifar10", **_SMALL, "batch_size": 256},
+        ),
         _imagenet("STC", 24.2, 7.3, 5.3, 588, 0.625),
     ),
+    search={**_CIFAR_SEARCH, "dataset": "imagenet", "cells": 14, "channels": 48},
+    retrain={
+        "dataset": "imagenet",
+        "train_images": None,
+        "resolution": None,
+        "cells": 14,
+        "channels": 48,
+        "batch_size": 1024,
+        "epochs": 250,
+    },
 )
 
 
@@ -194,12 +220,12 @@ TABLE_6 = PublishedTable(
     "Table 6",
     "NAS-Bench-201 / NATS-Bench: search on CIFAR-10, accuracy of the derived cell looked up; rows of both benchmarks",
     (
-        _bench("RSPS", (91.05, 0.66), (68.26, 0.96), (40.96, 0.36), 8007, ("method=rsps",)),
+        _bench("RSPS", (91.05, 0.66), (68.26, 0.96), (40.96, 0.36), 8007, ("rsps", "method=rsps")),
         _bench("DARTS 1st", (59.84, 7.84), (61.26, 4.43), (37.88, 2.91), 11626, ("darts", "method=darts")),
         _bench("DARTS 2nd", 65.38, 60.49, 36.79, settings=("darts2", "method=darts2")),
-        _bench("GDAS", (93.23, 0.58), (68.17, 2.50), 39.40, 31610, ("method=gdas",)),
-        _bench("SETN", (92.72, 0.73), (69.36, 1.72), 39.51, 34140, ("method=setn",)),
-        _bench("ENAS", (93.76, 0.58), (70.67, 0.62), 41.44, 14059, ("method=enas",)),
+        _bench("GDAS", (93.23, 0.58), (68.17, 2.50), 39.40, 31610, ("gdas", "method=gdas")),
+        _bench("SETN", (92.72, 0.73), (69.36, 1.72), 39.51, 34140, ("setn", "method=setn")),
+        _bench("ENAS", (93.76, 0.58), (70.67, 0.62), 41.44, 14059, ("enas", "method=enas")),
         _bench("RSPS (NAS-Bench-201)", (84.07, 3.61)),
         _bench("DARTS (NAS-Bench-201)", 54.30),
         _bench("GDAS (NAS-Bench-201)", (93.61, 0.09)),
@@ -215,7 +241,7 @@ TABLE_6 = PublishedTable(
                 lookup_imagenet16_test=(45.03, 0.36),
                 seconds=3600,
             ),
-            ("method=stc", "default"),
+            ("stc", "method=stc", "default"),
         ),
         Row(
             "optimal cell",

@@ -1,23 +1,23 @@
 """The report of a sweep: one self-contained HTML page, and its tables as CSV, Markdown and LaTeX beside it."""
 
 import datetime
-import os
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
-from analysis import ablation, formats, inherited, rank_table, sections, tables
+from analysis import ablation, agreement, formats, inherited, paired, rank_table, sections, tables
 from analysis.formats import Table
 from analysis.paper_section import paper_section, paper_table
 from analysis.provenance import facts, scale, versions
 from analysis.results import Record, Results, collect
 from analysis.search_cost import search_cost
+from analysis.study import study_section, suggestions
 from analysis.style import css_variables
 from analysis.svg import Sheet
+from stcnas_core.files import write_whole
 
 _FORMATS: dict[str, Callable[[Table], str]] = {
     "csv": formats.to_csv,
@@ -36,27 +36,29 @@ def write_report(
     *,
     ranks: pd.DataFrame | None = None,
     benchmark: pd.DataFrame | None = None,
+    study: Mapping[str, Any] | None = None,
     command: str | None = None,
+    renew_seconds: int | None = None,
     made_at: datetime.datetime | None = None,
 ) -> dict[str, Path]:
     """Write `index.html` and the tables into `out`; returns the written paths by file name.
 
     `sweep` has `name`, `title`, `paper` and `retrain`; `planned` is the `trials` list of `plan --json`; the frames
     hold a whole ledger, of which the planned trials are taken; `ranks` are its cells ranked by inherited weights,
-    `benchmark` the table that knows their true accuracies. `command` is the command line that runs this sweep.
-    Equal arguments give equal bytes. Raises InputError where a record's genotype cannot be read.
+    `benchmark` the table that knows their true accuracies. `study` is that of `status --json`, with the importance of
+    parameters for each objective under `importance`. `command` is the command line that runs this sweep;
+    with `renew_seconds` a browser that shows the page reads it anew that often.
+    Equal arguments give equal bytes; each file is written whole, the page last, since it links to the others. Raises
+    InputError where a record's genotype cannot be read or a file cannot be written.
     """
-    results = collect(sweep, planned, trials, epochs, alphas, ranks, benchmark)
+    results = collect(sweep, planned, trials, epochs, alphas, ranks, benchmark, study)
     made_at = made_at or datetime.datetime.now(datetime.UTC)
-    beside = _tables(results)
-    files = {"index.html": _page(results, beside, command or _command(results), made_at)}
-    for table in beside.values():
-        for suffix, write in _FORMATS.items():
-            files[f"{table.name}.{suffix}"] = write(table)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        _write(out / name, text)
-    return {name: out / name for name in files}
+    beside = tables_of(results)
+    page = _page(results, beside, command or _command(results), made_at, renew_seconds)
+    files = {f"{table.name}.{suffix}": write(table) for table in beside.values() for suffix, write in _FORMATS.items()}
+    for name, text in (*files.items(), ("index.html", page)):
+        write_whole(out / name, text)
+    return {name: out / name for name in ("index.html", *files)}
 
 
 def status_line(results: Results) -> str:
@@ -69,15 +71,21 @@ def status_line(results: Results) -> str:
         return f"Complete: {finished} of {total} trials finished"
     word = "Not started" if finished + failed == 0 else "Half done" if missing else "Done, with failures"
     rest = [f"{amount} {state}" for amount, state in ((failed, "failed"), (missing, "missing")) if amount]
+    if results.to_come:
+        word, rest = "Half done", [*rest, f"{results.to_come} suggestions to come"]
     return f"{word}: {', '.join([f'{finished} of {total} trials finished', *rest])}"
 
 
-def _tables(results: Results) -> dict[str, Table]:
+def tables_of(results: Results) -> dict[str, Table]:
     """Every table that exists for this sweep, by name, in the report's order."""
     made = [
         paper_table(results),
+        suggestions(results),
         ablation.ablation(results, sections.ran_both(results)),
-        tables.paired(results),
+        paired.paired(results),
+        paired.seeds_needed(results),
+        agreement.agreement_table(results),
+        agreement.edges_table(results),
         rank_table.ranking_table(results),
         inherited.by_setting(results),
         inherited.by_search(results),
@@ -88,7 +96,9 @@ def _tables(results: Results) -> dict[str, Table]:
     return {table.name: table for table in made if table is not None}
 
 
-def _page(results: Results, beside: dict[str, Table], command: str, made_at: datetime.datetime) -> str:
+def _page(
+    results: Results, beside: dict[str, Table], command: str, made_at: datetime.datetime, renew_seconds: int | None
+) -> str:
     sheet = Sheet()
     figures = sections.build(results, sheet)
     section = paper_section(results, sheet)
@@ -114,25 +124,14 @@ def _page(results: Results, beside: dict[str, Table], command: str, made_at: dat
         literature=tables.literature(results.paper) if results.paper and results.paper.metrics else None,
         figures=figures,
         section=section,
+        study=study_section(results, sheet),
         cautions=sections.cautions(results),
         failures=sections.failures(results),
         command=command,
+        renew_seconds=renew_seconds,
         style=css_variables() + sheet.css(),
     )
 
 
 def _command(results: Results) -> str:
     return f"stcnas run sweeps/{results.name}.yaml --storage <storage>"
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a reader, or a page reloaded at the wrong moment, never sees half a file."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

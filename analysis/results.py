@@ -96,6 +96,8 @@ class Results:
     title: str | None
     paper: PublishedTable | None
     retrains_planned: bool
+    every_epochs: int | None
+    """After how many epochs each the cell of a search is retrained, besides its last one; None for the last alone."""
     settings: tuple[str, ...]
     runs: tuple[Run, ...]
     planned: tuple[Record, ...]
@@ -107,6 +109,8 @@ class Results:
     """Accuracies of drawn cells with inherited weights, by trial and epoch; of finished searches."""
     benchmark: pd.DataFrame | None
     """The benchmark table that cells are looked up in, a row per cell; None where the ledger has none."""
+    study: Mapping[str, Any] | None = None
+    """The study of a sweep that Optuna fills, as `status --json` has it, perhaps with the importance of parameters."""
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -125,8 +129,13 @@ class Results:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned trial finished."""
-        return self.counts["finished"] == len(self.planned)
+        """Whether every planned trial finished, and no suggestion of a study is to come."""
+        return self.counts["finished"] == len(self.planned) and not self.to_come
+
+    @property
+    def to_come(self) -> int:
+        """Suggestions of a study that are yet to be made."""
+        return 0 if self.study is None else self.study["to_come"]
 
     @cached_property
     def failures(self) -> tuple[tuple[Record, Record], ...]:
@@ -149,6 +158,12 @@ class Results:
         """Finished records of a stage, in the order of the plan."""
         ids = (trial["id"] for trial in self.planned if trial["stage"] == stage)
         return [record for id_ in ids if state_of(record := self.records.get(id_)) == "finished" and record is not None]
+
+    @cached_property
+    def last_retrains(self) -> tuple[Record, ...]:
+        """Finished retrainings of what searches ended with, and of given cells, each once."""
+        found = {record["trial_id"]: record for run in self.runs for record in run.retrains}
+        return tuple(found.values())
 
     def best(self, setting: str) -> Run | None:
         """The run to show for a setting: the one of the highest worth; the lowest seed of ties."""
@@ -200,6 +215,7 @@ def collect(
     alphas: pd.DataFrame,
     ranks: pd.DataFrame | None = None,
     benchmark: pd.DataFrame | None = None,
+    study: Mapping[str, Any] | None = None,
 ) -> Results:
     """Select a sweep's records from ledger frames by planned ids, and give each search the retrainings of its cell."""
     ids = {trial["id"] for trial in planned}
@@ -214,8 +230,9 @@ def collect(
         if trial["stage"] != "retrain":
             continue
         retrain_seeds.add(trial.get("retrain_seed"))
-        # A retraining that failed early may have no genotype of its own; its search's is the same.
-        known = record if record is None or record.get("genotype") else records.get(trial.get("parent"))
+        # A retraining that failed early may have no genotype of its own; the last one of its search is the same.
+        parent = None if trial.get("epoch") else records.get(trial.get("parent"))
+        known = record if record is None or record.get("genotype") else parent
         if record is not None and known is not None and known.get("genotype"):
             by_genotype.setdefault(genotype_of(known), []).append(record)
     searches = [trial for trial in planned if trial["stage"] == "search"]
@@ -230,6 +247,7 @@ def collect(
         title=sweep.title,
         paper=published(sweep.paper),
         retrains_planned=sweep.retrain is not None,
+        every_epochs=(sweep.retrain or {}).get("every_epochs"),
         settings=settings,
         runs=tuple(sorted(runs, key=lambda run: (position[run.setting], run.seed, run.trial_id))),
         planned=tuple(planned),
@@ -238,6 +256,7 @@ def collect(
         alphas=_select(alphas, finished),
         ranks=pd.DataFrame(columns=RANKS) if ranks is None else _select(ranks, finished),
         benchmark=benchmark,
+        study=study,
     )
 
 

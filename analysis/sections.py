@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from analysis.ablation import outcome
 from analysis.alpha_lines import draw_alpha_lines
-from analysis.cells import draw_cell
+from analysis.cells import draw_cell, title
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
@@ -19,12 +19,11 @@ from analysis.results import Record, Results, Run, number
 from analysis.style import operation_variable, setting_colours, variable_of
 from analysis.svg import Drawing, Sheet
 from stcnas_core.genotype import Genotype
-from stcnas_core.topology import TOPOLOGIES
 
-MOST_SHOWN = 24
+MOST_SHOWN = 12
 """Settings whose best cell and alphas are drawn; of more, those whose best run is the best."""
 
-GALLERY = 48
+GALLERY = 32
 """At most so many distinct cells are drawn in the list of all; the others are in runs.csv."""
 
 
@@ -179,7 +178,10 @@ def _last_line(error: str | None) -> str:
 
 def _trial_name(trial: Record) -> str:
     name = trial["setting"] if trial["seed"] is None else f"{trial['setting']}, seed {trial['seed']}"
-    return f"{name}, retraining {trial['retrain_seed']}" if trial["stage"] == "retrain" else f"{name}, {trial['stage']}"
+    if trial["stage"] != "retrain":
+        return f"{name}, {trial['stage']}"
+    cell = f", cell of epoch {trial['epoch']}" if trial.get("epoch") else ""
+    return f"{name}{cell}, retraining {trial['retrain_seed']}"
 
 
 def _stage_counts(results: Results) -> str:
@@ -225,7 +227,7 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
     panels = draw_curves(results, "curves", sheet)
     if not panels:
         return None
-    searched, retrained = len(results.stage("search")), len(results.stage("retrain"))
+    searched, retrained = len(results.stage("search")), len(results.last_retrains)
     sentences = [
         f"Thin lines are trials (searches n = {searched}, retrainings n = {retrained}), thick lines the means over a "
         "setting's seeds.",
@@ -241,7 +243,7 @@ def _curves(results: Results, sheet: Sheet) -> Panels | None:
 
 
 def _not_drawn(results: Results) -> list[str]:
-    most = lines_drawn(max(len(results.stage("search")), len(results.stage("retrain"))), len(results.settings))
+    most = lines_drawn(max(len(results.stage("search")), len(results.last_retrains)), len(results.settings))
     if most is None:
         return []
     return [
@@ -339,10 +341,8 @@ def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> Panels
     panels, ranges = [], []
     for kind in genotype.topology.kinds:
         part = last[last["cell"] == kind]
-        label = f"{run.setting}, {kind} cell"
-        panels.append(
-            (f"{kind.capitalize()} cell", draw_heat_map(part, genotype, kind, idle, f"{prefix}-{kind}", label, sheet))
-        )
+        label = f"{run.setting}, {title(kind).lower()}"
+        panels.append((title(kind), draw_heat_map(part, genotype, kind, idle, f"{prefix}-{kind}", label, sheet)))
         low, high = value_range(part[~part["operation"].isin(idle)])
         ranges.append(f"{kind} from {fixed(low)} to {fixed(high)}")
     panels.append(("Over the epochs", draw_alpha_lines(rows, genotype, f"{prefix}-lines", run.setting, sheet)))
@@ -356,6 +356,6 @@ def _alpha_view(results: Results, run: Run, prefix: str, sheet: Sheet) -> Panels
 
 
 def _operations(results: Results) -> tuple[tuple[str, str], ...]:
-    spaces: Iterable[str] = dict.fromkeys(run.genotype.space for run in results.runs if run.genotype is not None)
-    operations = dict.fromkeys(operation for space in spaces for operation in TOPOLOGIES[space].operations)
+    graphs = dict.fromkeys(run.genotype.topology for run in results.runs if run.genotype is not None)
+    operations = dict.fromkeys(operation for graph in graphs for operation in graph.operations)
     return tuple((operation, operation_variable(operation)) for operation in operations)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import power
+
 LEVEL = 0.95
 RESAMPLES = 10_000
 ENUMERATED = 6
@@ -48,6 +50,9 @@ class Difference:
     std: float | None
     interval: Interval | None
     p_value: float | None
+    effect: float | None
+    """Standardised mean difference (Cohen's d_z with Hedges' correction), and its interval for normal differences."""
+    effect_interval: Interval | None
 
 
 def finite(values: Iterable[float | None]) -> list[float]:
@@ -94,7 +99,19 @@ def paired_difference(first: Mapping[int, float | None], second: Mapping[int, fl
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
     differences = [b - a for a, b in pairs if a is not None and b is not None and math.isfinite(a) and math.isfinite(b)]
     summary = summarize(differences)
-    return Difference(summary.n, summary.mean, summary.std, summary.interval, sign_flip_p(differences))
+    effect, ends = None, None
+    if summary.mean is not None and summary.std is not None:
+        effect = power.effect_size(summary.mean, summary.std, summary.n)
+        ends = power.effect_interval(summary.mean, summary.std, summary.n)
+    return Difference(
+        n=summary.n,
+        mean=summary.mean,
+        std=summary.std,
+        interval=summary.interval,
+        p_value=sign_flip_p(differences),
+        effect=effect,
+        effect_interval=None if ends is None else Interval(*ends),
+    )
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:

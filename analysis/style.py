@@ -35,6 +35,13 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "dil5": ("#6f7a00", "#c9d64f"),
     "conv1": ("#c0392b", "#ff8f80"),
     "conv3": ("#6c3dc1", "#b89bff"),
+    # Inverted bottlenecks: a hue a kernel, the larger expansion darker.
+    "mb3e3": ("#3b78c2", "#8fbcf5"),
+    "mb3e6": ("#154a91", "#5c93e6"),
+    "mb5e3": ("#8a5cc7", "#c9aef5"),
+    "mb5e6": ("#55308f", "#a07be0"),
+    "mb7e3": ("#b85a38", "#f5b59a"),
+    "mb7e6": ("#8f3514", "#e08a63"),
     "none": ("#7b8694", "#8d98a6"),
 }
 """Name of the CSS variable -> colour in the light scheme, colour in the dark scheme."""
@@ -49,6 +56,7 @@ OPERATIONS = {
     "dil_conv_5x5": "dil5",
     "nor_conv_1x1": "conv1",
     "nor_conv_3x3": "conv3",
+    **{f"mbconv_{side}x{side}_e{expansion}": f"mb{side}e{expansion}" for side in (3, 5, 7) for expansion in (3, 6)},
     "none": "none",
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")

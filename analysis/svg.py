@@ -1,11 +1,10 @@
 """matplotlib figures as small inline SVG: text stays text, colours become CSS variables, ids never clash.
 
-Styles that matplotlib repeats on every element are gathered as classes named by their content, which a page of many
-figures shares.
+Styles that matplotlib repeats on every element are gathered as classes, which a page of many figures shares.
 """
 
-import hashlib
 import io
+import itertools
 import re
 import warnings
 import xml.etree.ElementTree as ET
@@ -19,30 +18,31 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis.style import FONT, RC, VARIABLES
+from analysis.svg_path import short_path
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _VARIABLE_OF = {light: f"var(--{name})" for name, (light, _) in VARIABLES.items()}
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _DECIMALS = re.compile(r"-?\d+\.\d+")
+_RUN = 3
+"""Neighbours that are worth a group."""
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass
 class Sheet:
-    """The CSS classes that the drawings of a page use, by name."""
+    """The CSS classes that the drawings of a page use, by style."""
 
     rules: dict[str, str] = field(default_factory=dict)
 
     def name(self, style: str) -> str:
         """The class that carries `style`."""
-        name = "m" + hashlib.sha256(style.encode()).hexdigest()[:7]
-        self.rules[name] = style
-        return name
+        return self.rules.setdefault(style, f"m{len(self.rules)}")
 
     def css(self) -> str:
         """All classes as rules."""
-        return "".join(f".{name}{{{style}}}" for name, style in sorted(self.rules.items()))
+        return "".join(f".{name}{{{style}}}" for style, name in self.rules.items())
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,9 @@ def _shrink(root: ET.Element, prefix: str, sheet: Sheet) -> None:
         if identifier in names:
             element.set("id", names[identifier])
         _relink(element, names)
-        for name in ("d", "x", "y", "transform", "points", "x1", "x2", "y1", "y2", "width", "height", "cx", "cy", "r"):
+        if "d" in element.attrib:
+            element.set("d", short_path(element.attrib["d"]))
+        for name in ("x", "y", "transform", "points", "x1", "x2", "y1", "y2", "width", "height", "cx", "cy", "r"):
             if name in element.attrib and element is not root:
                 element.set(name, _numbers(element.attrib[name]))
         style = element.attrib.pop("style", None)
@@ -123,13 +125,23 @@ def _shrink(root: ET.Element, prefix: str, sheet: Sheet) -> None:
             element.set("class", sheet.name(style))
         if re.fullmatch(r"rotate\(-?0 [^)]*\)", element.attrib.get("transform", "")):
             del element.attrib["transform"]
+    _drop_unused(root)
     _unwrap(root)
+    for parent in list(root.iter()):
+        _gather(parent, sheet)
 
 
 def _drop_background(root: ET.Element) -> None:
     """The invisible rectangles behind figure and axes."""
     for parent in list(root.iter()):
         for child in [child for child in parent if child.get("style", "").replace(" ", "") == "fill:none"]:
+            parent.remove(child)
+
+
+def _drop_unused(root: ET.Element) -> None:
+    """Clip paths that nothing refers to, which have lost their ids by now."""
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag == _SVG + "clipPath" and "id" not in child.attrib]:
             parent.remove(child)
 
 
@@ -198,10 +210,25 @@ def _unwrap(parent: ET.Element) -> None:
             parent.append(child)
 
 
+def _gather(parent: ET.Element, sheet: Sheet) -> None:
+    """Neighbours of one class become a group that carries it; an opacity would then be the whole group's."""
+    styles = {name: style for style, name in sheet.rules.items()}
+    runs = [(name, list(run)) for name, run in itertools.groupby(parent, key=lambda child: child.get("class"))]
+    for name, run in runs:
+        if name is None or len(run) < _RUN or re.search(r"(^|;)opacity:", styles[name]):
+            continue
+        group = ET.Element(_SVG + "g", {"class": name})
+        parent.insert(list(parent).index(run[0]), group)
+        for child in run:
+            parent.remove(child)
+            del child.attrib["class"]
+            group.append(child)
+
+
 def _serialise(root: ET.Element) -> str:
     for element in root.iter():
         element.tag = str(element.tag).removeprefix(_SVG)
         element.tail = None
         if element.tag not in {"text", "tspan"}:
             element.text = None
-    return ET.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode").replace(" />", "/>")

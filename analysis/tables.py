@@ -1,64 +1,11 @@
-"""The report's other tables: paired comparisons, cost, the paper's own rows, every search."""
+"""The report's other tables: cost, the paper's own rows, every search."""
 
-from analysis.ablation import outcome
-from analysis.formats import MISSING, Table, duration, fixed, interval, mean_std, memory, millions, published_value
+import math
+
+from analysis.formats import Table, duration, fixed, memory, millions, published_value
 from analysis.printed import METRICS, PublishedTable
 from analysis.results import Record, Results, number
-from analysis.statistics import SMALLEST_TESTED, Summary, holm, paired_difference, summarize
-
-
-def paired(results: Results) -> Table | None:
-    """Each setting minus the first, paired by seed; None where there is nothing to compare."""
-    searched = list(dict.fromkeys(run.setting for run in results.runs if run.state != "given"))
-    if len(searched) < 2:
-        return None
-    what, judged = outcome(results)
-    first, *others = searched
-    by_seed = {setting: {run.seed: judged(run) for run in results.of(setting)} for setting in searched}
-    differences = [paired_difference(by_seed[first], by_seed[other]) for other in others]
-    adjusted = holm([difference.p_value for difference in differences])
-    columns = ("Setting", "Pairs", "Mean difference", "95% interval", "p")
-    rows = tuple(
-        (
-            other,
-            str(difference.n),
-            mean_std(Summary(difference.n, difference.mean, difference.std, None)),
-            interval(difference.interval),
-            MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
-        )
-        for other, difference, p in zip(others, differences, adjusted, strict=True)
-    )
-    records = tuple(
-        {
-            "setting": other,
-            "against": first,
-            "pairs": difference.n,
-            "difference_mean": difference.mean,
-            "difference_std": difference.std,
-            "difference_low": difference.interval.low if difference.interval else None,
-            "difference_high": difference.interval.high if difference.interval else None,
-            "p_value": difference.p_value,
-            "p_value_holm": p,
-        }
-        for other, difference, p in zip(others, differences, adjusted, strict=True)
-    )
-    notes = []
-    if any(p is not None for p in adjusted):
-        notes.append("p: exact two-sided sign-flip test over paired seeds, adjusted over the rows by Holm's method.")
-    if any(p is None for p in adjusted):
-        notes.append(
-            f"No p-value below {SMALLEST_TESTED} pairs: the smallest that an exact two-sided sign-flip test can give "
-            "with n pairs is 2/2ⁿ, above 0.05 up to n = 5."
-        )
-    return Table(
-        "paired",
-        f"Percentage points of {what} against {first}, paired by seed (± sample standard deviation).",
-        columns,
-        rows,
-        frozenset(columns[1:]),
-        records,
-        tuple(notes),
-    )
+from analysis.statistics import finite, summarize
 
 
 def cost(results: Results) -> Table:
@@ -118,8 +65,15 @@ def cost(results: Results) -> Table:
     ]
     if shared:
         notes.append("* Other trials ran on the same device at that time, so this time is no clean cost.")
-    if retrained > len({record["trial_id"] for run in results.runs for record in run.retrains}):
+    if retrained > len(results.last_retrains):
         notes.append("A cell that several settings found is retrained once and counted in each of them.")
+    if len(every := results.stage("retrain")) > len(results.last_retrains):
+        last = {record["trial_id"] for record in results.last_retrains}
+        others = [number(record.get("device_seconds")) for record in every if record["trial_id"] not in last]
+        notes.append(
+            f"Not in here: {len(others)} retrainings of cells that searches derived on their way, "
+            f"{duration(math.fsum(finite(others)))} of device time."
+        )
     return Table(
         "cost", "Cost by setting and stage.", columns, tuple(rows), frozenset(columns[2:]), tuple(records), tuple(notes)
     )
