@@ -1,6 +1,7 @@
 """An S3 server on this machine's loopback whose answers can be made to fail; moto does the rest.
 
-As a program it serves until it is killed; `FaultyS3` starts it and tells it what to do wrong.
+As a program it serves until it is killed, on loopback or the address it is given; `FaultyS3` starts it and tells it
+what to do wrong.
 """
 
 import json
@@ -22,6 +23,17 @@ SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYsecret"
 """Must appear nowhere."""
 
 
+def variables(endpoint: str) -> dict[str, str]:
+    """What a client's environment must say."""
+    return {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+    }
+
+
 class FaultyS3:
     """The server as a process, with an empty bucket `sweeps`."""
 
@@ -32,13 +44,7 @@ class FaultyS3:
         assert self._process.stdout is not None
         assert select.select([self._process.stdout], [], [], 60)[0], "the S3 server does not start"
         self.endpoint = self._process.stdout.readline().strip()
-        self.environment = {
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_REGION": "us-east-1",
-        }
+        self.environment = variables(self.endpoint)
         self._ask("PUT", "/sweeps", None)
 
     def fail(self, share: float, *kinds: str) -> None:
@@ -105,7 +111,7 @@ class _Faulty:
             return [json.dumps(self.counts).encode()]
 
 
-def _serve() -> None:
+def _serve(address: str) -> None:
     import logging
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -113,9 +119,9 @@ def _serve() -> None:
 
     logging.getLogger("werkzeug").disabled = True
     app = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, _Faulty(app), threaded=True)  # type: ignore[arg-type]
+    server = make_server(address, 0, _Faulty(app), threaded=True)  # type: ignore[arg-type]
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
+    print(f"http://{address}:{server.server_port}", flush=True)
     server.serve_forever()
 
 
@@ -126,4 +132,4 @@ def _end_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(*sys.argv[1:] or ["127.0.0.1"])

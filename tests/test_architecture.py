@@ -12,8 +12,10 @@ MAY_IMPORT = {
     "orchestrator": {"stcnas_core", "orchestrator"},
     "analysis": {"stcnas_core", "orchestrator", "analysis"},
 }
-UPWARD = {("orchestrator/cli.py", "analysis.report")}
-"""The one arrow that runs back: one command line serves the user."""
+UPWARD = {
+    ("orchestrator/api.py", f"analysis.{module}") for module in ("formats", "plots", "report", "resolution", "results")
+}
+"""The arrows that run back, all from one place: one command line, and one class, serve the user."""
 NEVER = {"stcnas_core": {"ray", "optuna", "pandas", "typer", "pydantic", "obstore"}, "analysis": {"torch", "ray"}}
 TORCH_FREE = ["stcnas_core", "stcnas_core.genotype", "stcnas_core.config", "stcnas_core.topology"]
 

@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 from ledger_fixture import draw_genotype
 
 from analysis.cells import describe, draw_cell
+from analysis.chain import rows_of
 from analysis.layout import LABEL, NODE, Place, layered
 from analysis.svg import Sheet
-from stcnas_core.topology import DARTS, NASBENCH201
+from stcnas_core.genotype import Genotype
+from stcnas_core.topology import DARTS, NASBENCH201, layerwise
 
 
 def _graph(seed):
@@ -63,9 +65,23 @@ def test_drawing_names_every_operation_and_node():
     assert describe(genotype, "normal").count("takes") == 6
 
 
-def test_none_edges_are_dashed():
-    from stcnas_core.genotype import Genotype
+def test_a_layer_wise_network_is_a_row_a_stage_and_names_every_layer():
+    topology, dice = layerwise(8), random.Random(1)
+    chosen = [topology.operations[dice.choice(topology.possible(edge))] for edge in range(41)]
+    genotype = Genotype.parse(f"Layers({', '.join(chosen)})")
+    rows = rows_of(genotype)
+    assert [name for name, _ in rows if name] == [f"stage {stage}" for stage in range(1, 7)]
+    assert [len(row) for _, row in rows] == [6, 2] * 5 + [1]
+    assert [operation for _, row in rows for operation in row] == chosen
+    drawing = draw_cell(genotype, "network", Sheet())
+    for operation in topology.operations:
+        assert drawing.markup.count(f">{operation}</text>") == chosen.count(operation) > 0
+    assert ' id="' not in drawing.markup
+    assert drawing.width < 820
+    assert describe(genotype, "network").startswith(f"stage 1: {chosen[0]}, ")
 
+
+def test_none_edges_are_dashed():
     dashed, solid = Sheet(), Sheet()
     draw_cell(Genotype.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"), "normal", dashed)
     draw_cell(

@@ -15,6 +15,7 @@ from analysis.rank_table import ranking_table
 from analysis.report import write_report
 from analysis.results import collect
 from analysis.svg import Sheet
+from analysis.tables import cost
 
 METHODS = ("method=random", "method=stc")
 
@@ -107,6 +108,23 @@ def test_retrainings_on_cifar_100_stand_beside_the_papers_of_cifar_100():
     assert table.rows[[row[0] for row in table.rows].index("STC")][5] == "16.71 ± 0.19"
 
 
+def test_table_5_has_both_errors_and_both_ways_to_count():
+    ledger = _ledger("table-5", ("stc",), retrain=True)
+    for row in ledger.trial_rows:
+        if row["stage"] == "retrain":
+            row |= {"test_accuracy": 75.5, "test_top5_accuracy": 92.5, "params": 5_300_000}
+            row |= {"macs": 575_000_000, "macs_with_norms": 590_000_000}
+    table = comparison(_collected(ledger))
+    assert table is not None
+    line = dict(zip(table.columns, table.rows[[row[0] for row in table.rows].index("STC")], strict=True))
+    assert (line["Here: top-1 error, %"], line["Paper: top-1 error, %"]) == ("24.50 ± 0.00", "24.2")
+    assert (line["Here: top-5 error, %"], line["Paper: top-5 error, %"]) == ("7.50 ± 0.00", "7.3")
+    assert (line["Here: multiply-adds, M"], line["Paper: multiply-adds, M"]) == ("590.0 ± 0.0", "588")
+    assert line["Here: multiply-adds without norms and ReLUs, M"] == "575.0 ± 0.0"
+    assert not any(column == "Paper: multiply-adds without norms and ReLUs, M" for column in table.columns)
+    assert "the limit is held against these" in " ".join(table.notes)
+
+
 @pytest.mark.parametrize("paper", ["table-7", "table-8", "table-3", None])
 def test_other_sweeps_have_no_such_section(paper):
     results = _collected(_ledger(paper))
@@ -127,10 +145,12 @@ def test_figure_8_counts_skip_connections_of_every_epoch():
     table = long_searches(results)
     assert table is not None
     # DARTS: at most 6 and 8; two epochs above two each; at the end 6 and 8; best in epochs 2 and 1 with 70 and 60.
+    # A third of three epochs is the first, with 50 and 60: changes of -10 and -40 to the end.
     assert table.rows[0] == (
         *("method=darts", "2", "7.0 ± 1.4", "2.0 ± 0.0", "7.0 ± 1.4"),
-        *("1.5 ± 0.7", "65.00 ± 7.07", "30.00 ± 14.14"),
+        *("1.5 ± 0.7", "65.00 ± 7.07", "55.00 ± 7.07", "30.00 ± 14.14", "−25.00 ± 21.21", "−40.00 to −10.00"),
     )
+    assert (table.records[0]["change_accuracy_low"], table.records[0]["n_accuracy"]) == (-40.0, 2)
     assert table.rows[1][:5] == ("method=stc", "2", "1.0 ± 1.4", "0.0 ± 0.0", "1.0 ± 1.4")
     assert "inherited weights" in table.notes[0]
     assert [quantity.axis for quantity in followed(results)] == ["skip_connect count", "validation, %"]
@@ -145,8 +165,52 @@ def test_figure_8_has_the_true_accuracy_of_every_epochs_cell_where_it_is_known()
     assert [list(line) for line in true.series["method=stc"]] == [[90.0] * 3, [80.0] * 3]
     table = long_searches(results)
     assert table is not None
-    assert table.rows[0][-2:] == ("85.00 ± 7.07", "85.00 ± 7.07")
+    assert table.rows[0][-5:-2] == ("85.00 ± 7.07", "85.00 ± 7.07", "85.00 ± 7.07")
     assert "true accuracy of the derived cell (CIFAR-10 test)" in table.notes[0]
+
+
+def _on_the_way(ledger, epoch, cell, accuracies):
+    """A cell that the first search derived after an epoch, retrained once for each accuracy."""
+    search = next(row for row in ledger.trial_rows if row["stage"] == "search")
+    last = next(row for row in ledger.trial_rows if row["stage"] == "retrain")
+    for row in ledger.epoch_rows:
+        if row["trial_id"] == search["trial_id"] and row["epoch"] == epoch - 1:
+            row["genotype"] = cell
+    for seed, accuracy in enumerate(accuracies):
+        name = f"way-{epoch}-{seed}"
+        trial = {"id": name, "stage": "retrain", "setting": search["setting"], "seed": 0, "retrain_seed": seed}
+        ledger.planned.append({**trial, "state": "done", "parent": search["trial_id"], "epoch": epoch})
+        ledger.trial_rows.append(
+            {**last, "trial_id": name, "genotype": cell, "retrain_seed": seed, "test_accuracy": accuracy}
+        )
+
+
+def test_figure_8_has_the_retrained_accuracy_of_the_cells_on_the_way():
+    ledger = _ledger("fig-8", ("method=stc",), seeds=(0,), retrain=True, space="nasbench201", epochs=6)
+    ledger.sweep.retrain["every_epochs"] = 2
+    retrained = next(row for row in ledger.trial_rows if row["stage"] == "retrain")
+    retrained["test_accuracy"] = 90.0
+    other = "|none~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"
+    _on_the_way(ledger, 2, other, (94.0, 95.0))
+    results = _collected(ledger)
+    quantity = followed(results)[1]
+    # After epochs 2 (mean of two), 4 (the cell that the search ends with) and 6; the others were not asked for.
+    (line,) = quantity.series["method=stc"]
+    assert dict(line) == {2: 94.5, 4: 90.0, 6: 90.0}
+    assert "every 2 epochs" in quantity.about
+    table = long_searches(results)
+    assert table is not None
+    assert table.rows[0][5:] == ("2.0", "94.50", "94.50", "90.00", "−4.50", "–")
+    # The search itself is judged by the cell that it ended with, and is not charged for the others.
+    (run,) = results.runs
+    assert run.test_accuracy == 90.0
+    assert "2 retrainings of cells that searches derived on their way" in " ".join(cost(results).notes)
+    # Before anything was decided, the cell is a tie.
+    for row in ledger.epoch_rows:
+        if row["epoch"] == 1 and row["stage"] == "search":
+            row["skip_connects"] = None
+    (line,) = followed(_collected(ledger))[1].series["method=stc"]
+    assert dict(line) == {4: 90.0, 6: 90.0}
 
 
 @pytest.mark.parametrize("paper", ["fig-6", "fig-7"])

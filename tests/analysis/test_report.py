@@ -10,6 +10,7 @@ from ledger_fixture import make_ledger
 
 from analysis import report
 from analysis.report import write_report
+from stcnas_core.errors import InputError
 
 NOON = datetime.datetime(2025, 3, 4, 12, tzinfo=datetime.UTC)
 VOID = {"meta", "br", "hr", "img", "input", "link", "path", "rect", "circle", "use", "line"}
@@ -62,7 +63,7 @@ def half_done(tmp_path_factory):
 
 def test_writes_the_page_and_every_table_in_three_forms(sixteen):
     paths, _ = sixteen
-    tables = {"ablation", "paired", "ranking", "cost", "runs"}
+    tables = {"ablation", "paired", "seeds-needed", "agreement", "edges", "ranking", "cost", "runs"}
     assert set(paths) == {"index.html"} | {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")}
     assert all(path.stat().st_size > 0 for path in paths.values())
     assert {path.name for path in paths["index.html"].parent.iterdir()} == set(paths)
@@ -238,7 +239,7 @@ def test_failing_write_leaves_the_old_page_and_no_litter(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         _write(ledger, tmp_path, made_at=NOON + datetime.timedelta(days=1))
     assert page.read_bytes() == before
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

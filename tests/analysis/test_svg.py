@@ -2,9 +2,10 @@ import re
 import xml.etree.ElementTree as ET
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from analysis.style import MARKERS, VARIABLES, css_variables, setting_colours, variable_of
-from analysis.svg import Sheet, draw, plain
+from analysis.svg import Sheet, canvas, draw, place, plain
 
 
 def _figure():
@@ -96,3 +97,35 @@ def test_text_contrast_in_both_schemes():
         for name, colours in VARIABLES.items():
             if name not in {"ink", "grid", "surface", "heat"}:
                 assert _contrast(colours[scheme], surface) >= 3, (name, scheme)
+
+
+def test_neighbours_of_one_style_share_a_group_unless_they_are_seen_through_each_other():
+    def build():
+        figure = Figure(figsize=(2, 1))
+        axes = canvas(figure)
+        for left in range(4):
+            place(axes, Rectangle((10 * left, 5), 20, 20, facecolor=VARIABLES["s0"][0]))
+            place(axes, Rectangle((10 * left, 5), 20, 20, facecolor=VARIABLES["s1"][0], alpha=0.5, zorder=0))
+        return figure
+
+    sheet = Sheet()
+    root = ET.fromstring(draw(build, "p", "x", sheet).markup)
+    styles = {name: style for style, name in sheet.rules.items()}
+    paths = list(root.iter("path"))
+    assert len(paths) == 8
+    (group,) = root.iter("g")
+    assert len(group) == 4
+    assert "opacity" not in styles[group.attrib["class"]]
+    alone = [path for path in paths if "class" in path.attrib]
+    assert len(alone) == 4
+    assert all("opacity:0.5" in styles[path.attrib["class"]] for path in alone)
+
+
+def test_no_clip_path_is_left_that_nothing_uses():
+    def build():
+        figure = Figure(figsize=(2, 1))
+        place(canvas(figure), Rectangle((0, 0), 20, 20))
+        return figure
+
+    assert "clipPath" not in draw(build, "p", "x", Sheet()).markup
+    assert "clipPath" in draw(_figure, "p", "x", Sheet()).markup

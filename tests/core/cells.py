@@ -14,6 +14,11 @@ DARTS_V2 = (
 ALL_CONV3X3 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 MIXED_201 = "|avg_pool_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 
+LAYERS = (
+    "Layers(mbconv_3x3_e3, skip_connect, mbconv_5x5_e6, mbconv_3x3_e6, mbconv_7x7_e3, skip_connect, mbconv_3x3_e6, "
+    "mbconv_7x7_e6, mbconv_5x5_e3, mbconv_5x5_e3, mbconv_7x7_e6)"
+)
+
 
 @st.composite
 def genotypes(draw: st.DrawFn, topology: Topology) -> Genotype:
@@ -21,10 +26,10 @@ def genotypes(draw: st.DrawFn, topology: Topology) -> Genotype:
     cells = []
     for _ in topology.kinds:
         edges = []
-        for node in range(topology.inputs, topology.inputs + topology.nodes):
-            sources = draw(st.permutations(range(node)))[: topology.kept]
-            if topology.kept is None:
-                sources = list(range(node))
-            edges += [Edge(node, source, draw(st.sampled_from(topology.operations))) for source in sources]
+        for incoming in topology.edges_by_node:
+            kept = incoming if topology.kept is None else draw(st.permutations(incoming))[: topology.kept]
+            for edge in kept:
+                operation = draw(st.sampled_from(topology.possible(edge)))
+                edges.append(Edge(*topology.edges[edge], topology.operations[operation]))
         cells.append(tuple(edges))
     return Genotype(topology.name, tuple(cells))

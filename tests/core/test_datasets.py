@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stcnas_core import cifar, datasets, image_parquet
+from stcnas_core import cifar, datasets, image_files, image_parquet
 from stcnas_core.datasets import fetch, fingerprint, locate, read
 from stcnas_core.errors import InputError
 
@@ -90,6 +90,18 @@ def test_digits_splits_hold_every_image_once():
     ours = sorted((int(label), image[0].tobytes()) for label, image in zip(labels, everything, strict=True))
     grey = np.floor(source.images * 255 / 16 + 0.5).astype(np.uint8)
     assert ours == sorted((int(label), image.tobytes()) for label, image in zip(source.target, grey, strict=True))
+
+
+def test_digits_are_read_without_importing_scikit_learn_and_by_it_where_the_file_is_not_found(monkeypatch):
+    program = (
+        "import sys; from stcnas_core.datasets import read; read('digits', 'test'); print('sklearn' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
+    train = read("digits", "train")
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    by_library = read("digits", "train")
+    np.testing.assert_array_equal(train.images, by_library.images)
+    np.testing.assert_array_equal(train.labels, by_library.labels)
 
 
 def test_digits_statistics_are_the_train_split_s_whatever_is_read():
@@ -426,8 +438,8 @@ def test_swapped_splits_are_other_data(folder):
 
 
 def test_large_files_are_named_by_size_and_footer(folder, monkeypatch):
-    monkeypatch.setattr(datasets, "_LARGE_FILE", 100)
-    monkeypatch.setattr(datasets, "_TAIL", 64)
+    monkeypatch.setattr(image_files, "LARGE_FILE", 100)
+    monkeypatch.setattr(image_files, "TAIL", 64)
     first = fingerprint("parquet", str(folder))
     data = bytearray((folder / "train.parquet").read_bytes())
     data[10] ^= 1

@@ -4,14 +4,14 @@ import contextlib
 import json
 
 import pytest
-from cells import ALL_CONV3X3, DARTS_V2, MIXED_201, genotypes
+from cells import ALL_CONV3X3, DARTS_V2, LAYERS, MIXED_201, genotypes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stcnas_core.genotype import Edge, Genotype, GenotypeError
-from stcnas_core.topology import DARTS, NASBENCH201
+from stcnas_core.topology import DARTS, NASBENCH201, layerwise
 
-ANY = st.sampled_from([DARTS, NASBENCH201]).flatmap(genotypes)
+ANY = st.sampled_from([DARTS, NASBENCH201, layerwise(1), layerwise(3)]).flatmap(genotypes)
 
 
 @given(ANY)
@@ -36,7 +36,7 @@ def test_arbitrary_text_gives_a_genotype_error_or_a_genotype(text: str) -> None:
         assert isinstance(Genotype.parse(text), Genotype)
 
 
-@given(st.sampled_from([DARTS_V2, ALL_CONV3X3]), st.integers(0, 400), st.text(max_size=3), st.integers(0, 4))
+@given(st.sampled_from([DARTS_V2, ALL_CONV3X3, LAYERS]), st.integers(0, 400), st.text(max_size=3), st.integers(0, 4))
 def test_a_damaged_genotype_is_refused_or_still_valid(text: str, at: int, insert: str, drop: int) -> None:
     damaged = text[:at] + insert + text[at + drop :]
     try:
@@ -81,12 +81,30 @@ def test_nasbench201_string_names_nodes_and_sources() -> None:
         ('{"space": "nasbench201", "normal": [["none", 0, true]]}', r"expected \[operation, source, node\]"),
         ('{"space": "darts", "space": "darts"}', "occurs twice"),
         ("{" * 5000, "JSON genotype"),
+        (LAYERS.replace("mbconv_3x3_e3, skip", "skip_connect, skip"), "layer 1 is the first of its stage"),
+        (LAYERS.replace("mbconv_5x5_e6", "skip_connect"), "layer 3 is the first of its stage, it cannot be skip"),
+        (LAYERS.replace(", mbconv_7x7_e6)", ")"), "5 N \\+ 1 layers, N from 1 to 100 for each stage, not 10"),
+        (LAYERS.replace("_e6", "_e4", 1), "unknown operation 'mbconv_5x5_e4'"),
+        (LAYERS.replace(", skip", "; skip", 1), "layer 1: expected an operation, got 'mbconv_3x3_e3; skip"),
+        (LAYERS + "x", r"expected 'Layers\(' and '\)' at the end"),
+        ("Layers()", "layer 1: expected an operation, got ''"),
+        ('{"space": "layerwise", "network": []}', "not 0"),
+        ('{"space": "layerwise", "normal": []}', "expected the keys space, network"),
         ("Genotype(" + "(" * 20_000, "the longest read is 10,000"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, says: str) -> None:
     with pytest.raises(GenotypeError, match=says):
         Genotype.parse(text)
+
+
+def test_layers_are_read_in_their_order() -> None:
+    genotype = Genotype.parse(LAYERS.replace(", ", " ,\n"))
+    assert genotype.to_text() == genotype.canonical_text() == LAYERS
+    assert genotype.cell("network")[4] == Edge(5, 4, "mbconv_7x7_e3")
+    assert genotype.topology is layerwise(2)
+    assert genotype.count("skip_connect") == {"network": 2}
+    assert genotype.skip_connects == 2
 
 
 def test_json_is_plain_data() -> None:

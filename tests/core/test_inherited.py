@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from stcnas_core import inherited
-from stcnas_core.config import UNTRAINED, MethodName
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
+from stcnas_core.method_fields import UNTRAINED, MethodName
 from stcnas_core.methods.base import Sample
 from stcnas_core.path import from_genotype
 from stcnas_core.randomness import stream

@@ -40,6 +40,15 @@ def test_darts_v2_has_its_exact_number_of_parameters() -> None:
     assert named("DARTS_V2") == Genotype.parse(DARTS_V2)
 
 
+@pytest.mark.parametrize(("name", "stated"), [("PDARTS", 557), ("PC_DARTS_CIFAR", 586), ("PC_DARTS_IMAGENET", 597)])
+def test_multiply_adds_with_norms_are_those_that_were_published_for_imagenet(name: str, stated: int) -> None:
+    with torch.device("meta"):
+        network = spaces.get("darts").network(named(name), channels=48, cells=14, classes=1000, stem="imagenet")
+    found = count(network, (3, 224, 224))
+    assert round(found.macs_with_norms / 1e6) == stated
+    assert found.macs < 0.98 * found.macs_with_norms
+
+
 def test_cells_are_distinct_and_known_by_their_names() -> None:
     assert len({cell.genotype for cell in PUBLISHED_CELLS.values()}) == len(PUBLISHED_CELLS)
     for name, cell in PUBLISHED_CELLS.items():

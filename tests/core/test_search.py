@@ -45,6 +45,12 @@ SEARCHES = {
         **{**SMALL, "epochs": 6, "train_images": 48},
     ),
     "sdarts-adv": SearchConfig(space="nasbench201", cells=1, method="sdarts-adv", perturbation_steps=2, **SMALL),
+    "effects": SearchConfig(
+        space="nasbench201", cells=1, derive_by="effects", candidates=12, candidate_batches=1, **SMALL
+    ),
+    "effects, darts space": SearchConfig(
+        space="darts", cells=3, derive_by="effects", candidates=5, **{**SMALL, "epochs": 2, "train_images": 32}
+    ),
     "random": SearchConfig(space="nasbench201", cells=1, method="random", **SMALL),
     "rsps": SearchConfig(space="nasbench201", cells=1, method="rsps", candidates=9, candidate_batches=1, **SMALL),
     "setn": SearchConfig(space="nasbench201", cells=1, method="setn", candidates=3, **SMALL),
@@ -55,6 +61,15 @@ SEARCHES = {
             space="darts", cells=3, method=method, candidates=3, **{**SMALL, "epochs": 2, "train_images": 32}
         )
         for method in ("rsps", "setn", "enas", "data")
+    },
+    **{
+        f"{method}, {space}": SearchConfig(
+            space=space,  # type: ignore[arg-type]
+            cells=1,
+            method=method,
+            **{**SMALL, "epochs": 2, "train_images": 32},
+        )
+        for method, space in (("proxylessnas", "layerwise"), ("dsnas", "nasbench201"), ("stc", "layerwise"))
     },
     "bf16": SearchConfig(space="nasbench201", cells=1, precision="bf16", **SMALL),
 }
@@ -288,8 +303,11 @@ def test_whatever_is_not_finite_is_divergence(value: float, last_step_only: bool
         (lambda: SearchConfig(alpha_betas=(0.5, 1.0)), "alpha_betas"),
         (lambda: RetrainConfig(genotype="x"), "is no genotype"),
         (lambda: RetrainConfig(genotype=MIXED_201, drop_path=1.0), "drop_path: 1.0 must be below 1"),
-        (lambda: Search(SearchConfig(batch_size=64, train_images=100)), "above half of the 100 training images"),
-        (lambda: Retrain(RetrainConfig(genotype=DROP_PATH.genotype)), "needs images of 32 pixels, these have 8"),
+        (
+            lambda: Search(SearchConfig(batch_size=64, train_images=100)),
+            "batch_size: 64 is above 50, the part of the 100 training",
+        ),
+        (lambda: Retrain(RetrainConfig(genotype=DROP_PATH.genotype)), "images of 32, 36, 40 pixels, these have 8"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_a_reason(make, says: str) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stcnas_core.config import SearchConfig
+from stcnas_core.methods.base import Sample, plain
 from stcnas_core.methods.darts import Darts
 from stcnas_core.methods.stc import Stc, groups, jensen_shannon
 from stcnas_core.path import everything
@@ -145,6 +146,37 @@ def test_noise_overturns_a_lead_as_often_as_the_uniform_law_says(form: str, expe
     assert set(draws) == {(0, 1), (0, 3)}
     share = sum(choice == (0, 1) for choice in draws) / len(draws)
     assert share == pytest.approx(expected, abs=4 * math.sqrt(0.25 / len(draws)))
+
+
+def test_effects_of_operations_on_uniform_cells_can_replace_alpha_at_derivation() -> None:
+    method = stc(derive_by="effects", candidates=80, candidate_batches=7)
+    with torch.no_grad():
+        method.alpha[0, :, 1] = 5.0
+    by_alpha = method.derived()
+    asked: list[tuple[Sample, int]] = []
+
+    def accuracy(sample: Sample, batches: int) -> float:
+        asked.append((sample, batches))
+        return 10.0 * sum(operation == (3 if edge % 2 else 2) for edge, operation in sample.cell[0])
+
+    method.choose(accuracy)
+    assert by_alpha == (tuple((edge, 1) for edge in range(6)),)
+    assert method.derived() == (tuple((edge, 3 if edge % 2 else 2) for edge in range(6)),)
+    assert {batches for _, batches in asked} == {7}
+    assert len({sample.cell for sample, _ in asked}) == len(asked) <= 80
+    assert all(sample.plain for sample, _ in asked)
+    assert method.evaluated() == plain(method.derived())
+
+
+def test_by_default_stc_derives_by_alpha_and_judges_no_cell() -> None:
+    method = stc()
+    method.choose(lambda sample, batches: pytest.fail("judged"))
+    with torch.no_grad():
+        method.alpha[0, :, 2] = 2.0
+    assert method.derived() == (tuple((edge, 2) for edge in range(6)),)
+    assert not {"candidates", "candidate_batches"} & SearchConfig(candidates=3).effective().keys()
+    fitted = SearchConfig(derive_by="effects").effective()
+    assert (fitted["candidates"], fitted["candidate_batches"]) == (200, 40)
 
 
 def test_a_sample_has_as_many_edges_as_the_target_cell() -> None:

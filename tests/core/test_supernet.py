@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 import pandas as pd
 import pytest
 import torch
-from cells import ALL_CONV3X3, DARTS_V2, MIXED_201
+from cells import ALL_CONV3X3, DARTS_V2, LAYERS, MIXED_201
 from torch import nn
 
 from stcnas_core import cost, spaces
@@ -15,7 +15,12 @@ from stcnas_core.genotype import Genotype
 from stcnas_core.path import Path, everything, from_genotype
 from stcnas_core.spaces import CellNetwork
 
-CASES = [("darts", DARTS_V2, 5), ("nasbench201", MIXED_201, 2), ("nasbench201", ALL_CONV3X3, 1)]
+CASES = [
+    ("darts", DARTS_V2, 5),
+    ("nasbench201", MIXED_201, 2),
+    ("nasbench201", ALL_CONV3X3, 1),
+    ("layerwise", LAYERS, 2),
+]
 
 
 def both(space: str, text: str, cells: int) -> tuple[CellNetwork, CellNetwork, Path]:
@@ -67,9 +72,9 @@ def test_operations_outside_the_path_get_no_gradient_and_do_no_work(space: str, 
     assert not ran & set(idle)
 
 
-@pytest.mark.parametrize("space", ["darts", "nasbench201"])
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "layerwise"])
 def test_weights_scale_operations_and_carry_the_gradient_to_alpha(space: str) -> None:
-    room = spaces.get(space)
+    room = spaces.get(space, cells=1)
     topology = room.topology
     torch.manual_seed(2)
     supernet = room.supernet(channels=4, cells=3 if space == "darts" else 1, classes=5).double()
@@ -82,7 +87,7 @@ def test_weights_scale_operations_and_carry_the_gradient_to_alpha(space: str) ->
     # The derivative along random directions, by central differences.
     for seed in range(3):
         direction = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-        step = 1e-6
+        step = 1e-8 if space == "layerwise" else 1e-6  # within a longer one some of its many ReLU6s switch
         with torch.no_grad():
             above = supernet(images, Path(path.chosen, weights + step * direction)).square().mean()
             below = supernet(images, Path(path.chosen, weights - step * direction)).square().mean()
@@ -138,13 +143,21 @@ def test_macs_are_worked_out_by_hand_for_a_small_network() -> None:
     conv1x1 = 8 * 8 * 2 * 2 + 4 * 4 * 4 * 4 + 2 * 2 * 8 * 8  # on zeros, as the benchmark runs it
     first = 4 * 4 * (4 * 2 * 9 + 4 * 4 * 9 + 4 * 2)
     second = 2 * 2 * (8 * 4 * 9 + 8 * 8 * 9 + 8 * 4)
-    assert cost.count(network, (3, 8, 8)).macs == stem + conv1x1 + first + second + 8 * 3
+    counted = cost.count(network, (3, 8, 8))
+    assert counted.macs == stem + conv1x1 + first + second + 8 * 3
+    # Values at 8x8, 4x4 and 2x2 pixels: of the cells and, between them, of the residual blocks; the stem and the end.
+    cells = 64 * 2 + 16 * 4 + 4 * 8
+    blocks = [(64 * 2, 16 * 4), (16 * 4, 4 * 8)]
+    norms = 64 * 2 + cells + sum(2 * out for _, out in blocks) + 4 * 8
+    rectified = cells + sum(given + out for given, out in blocks) + 4 * 8
+    assert counted.macs_with_norms == counted.macs + 2 * norms + rectified
 
 
 def test_the_imagenet_stem_and_the_auxiliary_head() -> None:
     room = spaces.get("darts")
     network = room.network(Genotype.parse(DARTS_V2), channels=48, cells=14, classes=1000, stem="imagenet")
     assert cost.count(network, (3, 224, 224)).params == 4_718_752  # DARTS's published 4.7M
+    assert network.train()(torch.randn(2, 3, 32, 32)).shape == (2, 1000)
     both = room.network(Genotype.parse(DARTS_V2), channels=4, cells=6, classes=5, auxiliary=True)
     logits, side = both.train()(torch.randn(2, 3, 32, 32))
     assert logits.shape == side.shape == (2, 5)
@@ -154,7 +167,7 @@ def test_the_imagenet_stem_and_the_auxiliary_head() -> None:
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda: spaces.get("mars"), "unknown search space 'mars'; known: darts, nasbench201"),
+        (lambda: spaces.get("mars"), "unknown search space 'mars'; known: darts, nasbench201, layerwise"),
         (
             lambda: spaces.get("darts").network(Genotype.parse(ALL_CONV3X3), channels=4, cells=3, classes=2),
             "genotype of space 'nasbench201'",

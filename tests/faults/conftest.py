@@ -1,20 +1,11 @@
 """The sweep that faults are injected into, and what it gives when nothing goes wrong."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from driver import Driver, write_sweep
 from faulty import trials
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long forms run where STCNAS_KILLS says how long."""
-    if "STCNAS_KILLS" not in os.environ:
-        longer = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=longer)
-        items[:] = [item for item in items if item not in longer]
 
 
 @pytest.fixture

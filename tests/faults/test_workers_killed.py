@@ -1,5 +1,6 @@
 """Processes that compute are killed with -9: in the middle of an epoch, while they write a record, as they run out."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -47,6 +48,27 @@ def test_killed_in_the_middle_and_while_the_record_is_written(
     found = trials(driver.storage).set_index("trial_id")
     assert found["attempt"][in_the_middle["id"]] >= 2
     assert not list((driver.storage / "checkpoints").glob("*"))
+    no_process_is_left(driver)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("attempt", range(3))
+def test_killed_while_ray_starts(driver: Driver, sweep: Path, reference: pd.DataFrame, attempt: int) -> None:
+    """Before the driver itself is connected: Ray would wait for a worker that it had started ahead for ever."""
+    process = driver.start("run", sweep)
+    killed = None
+    while killed is None and process.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if child.name().startswith("ray::") and "Agent" not in child.name():
+                    child.kill()
+                    killed = child
+                    break
+        time.sleep(0.02)
+    assert killed is not None
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    check_unbroken(driver, sweep, reference, {})
     no_process_is_left(driver)
 
 

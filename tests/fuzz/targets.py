@@ -6,13 +6,15 @@ genotype that is not the same after it is written, a checkpoint that holds more 
 
 import hashlib
 import io
+import json
 import re
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import checkpoints, settings
+from orchestrator import checkpoints, settings, suggestions
+from orchestrator.fields import SearchSection
 from orchestrator.plan import make_plan
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
@@ -28,9 +30,9 @@ LONGEST_MESSAGE = 20_000
 SEPARATOR = b"\x1f"
 """In a fuzzed sweep, between the file, the profile and the overrides."""
 
-_ID = re.compile(r"[0-9a-f]{20}(-r[0-9]+|-lookup)?")
+_ID = re.compile(r"[0-9a-f]{20}((-e[0-9]+)?-r[0-9]+|-lookup)?")
 _FOLDER = Path(tempfile.gettempdir()).absolute()
-_CELLS = {"darts": 2, "nasbench201": 1}
+_CELLS = {"darts": 2, "nasbench201": 1, "layerwise": 1}
 
 
 def sweep(data: bytes) -> bool:
@@ -94,7 +96,31 @@ def checkpoint(data: bytes) -> bool:
     return True
 
 
-TARGETS: dict[str, Callable[[bytes], bool]] = {"sweep": sweep, "genotype": genotype, "checkpoint": checkpoint}
+def study(data: bytes) -> bool:
+    """A suggestion's file, as it is or with a good digest; whether it was taken."""
+    if data[:1] == b"s":
+        try:
+            content = json.loads(data[1:])
+            data = suggestions.encode(content)
+        except (ValueError, TypeError, RecursionError):
+            data = data[1:]
+    try:
+        found = suggestions.decode("storage", "studies/s/0/suggestions/000001.json", data)
+    except InputError as error:
+        _check_message(error)
+        return False
+    assert found["number"] == 1, "a suggestion under another's name"
+    # What an older or newer search would make of a value is for the plan to refuse.
+    assert set(found.get("params", {})) <= set(SearchSection.model_fields), "a field that no search has"
+    return True
+
+
+TARGETS: dict[str, Callable[[bytes], bool]] = {
+    "sweep": sweep,
+    "genotype": genotype,
+    "checkpoint": checkpoint,
+    "study": study,
+}
 
 
 def sealed(payload: bytes) -> bytes:

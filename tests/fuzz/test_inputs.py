@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from seeds import CHECKPOINT, GENOTYPE, HOSTILE_PICKLES, SEEDS, STATE, SWEEP, pickled
+from seeds import CHECKPOINT, GENOTYPE, HOSTILE_PICKLES, PRECEDED, SEEDS, STATE, STUDY, SWEEP, pickled
 from targets import SEPARATOR, TARGETS, archive, checkpoint, sealed, sweep
 
 from orchestrator import checkpoints, yaml_file
@@ -109,6 +109,12 @@ def test_checkpoints(content: bytes) -> None:
     TARGETS["checkpoint"](content)
 
 
+@examples(800)
+@given(near(STUDY))
+def test_studies(content: bytes) -> None:
+    TARGETS["study"](content)
+
+
 @pytest.mark.parametrize("name", SEEDS)
 def test_seeds(name: str) -> None:
     taken = [TARGETS[name](seed) for seed in SEEDS[name]]
@@ -121,6 +127,14 @@ def test_a_hostile_checkpoint_is_refused_and_gets_no_memory(what: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert not checkpoint(b"p" + HOSTILE_PICKLES[what])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+@pytest.mark.parametrize("before", PRECEDED, ids=range(len(PRECEDED)))
+def test_nothing_is_read_of_what_stands_before_an_archive(before: bytes) -> None:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="does not begin with the first byte"):
+        checkpoints._decode(sealed(before + archive(pickled(STATE))))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most < 200 * 1024
 
 
 def test_a_compressed_checkpoint_is_refused() -> None:

@@ -68,9 +68,10 @@ def test_from_plan_to_report(stcnas: Any, at: list[str], sweep: Path, tmp_path: 
     assert not (tmp_path / "results").exists()
     assert [planned[key] for key in COUNTS] == [4, 0, 0, 4]
     assert planned["estimate_device_hours"] is None
+    assert planned["resolution"] is None  # one setting
     assert {row["state"] for row in planned["trials"]} == {"missing"}
     assert [set(row) for row in planned["trials"]] == [
-        {"id", "stage", "setting", "seed", "retrain_seed", "state", "parent"}
+        {"id", "stage", "setting", "seed", "retrain_seed", "state", "parent", "epoch"}
     ] * 4
 
     code, out, _ = stcnas("run", sweep, *at, "--backend", "inline")
@@ -101,6 +102,15 @@ def test_from_plan_to_report(stcnas: Any, at: list[str], sweep: Path, tmp_path: 
     assert "<html" in pages[0].read_text()
     assert stcnas("report", sweep, *at, "--out", tmp_path / "elsewhere")[0] == 0
     assert (tmp_path / "elsewhere" / "index.html").is_file()
+
+
+def test_plan_says_what_seeds_cannot_tell_apart(stcnas: Any, at: list[str], tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s.yaml", grid={"js_lambda": ["0", "2"]})
+    code, out, _ = stcnas("plan", sweep, *at)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("note: with 2 seeds no exact test of paired seeds reaches 5%")
+    found = json.loads(stcnas("plan", sweep, *at, "--json")[1])["resolution"]
+    assert (found["seeds"], found["smallest_exact_p"], found["deviation"]) == (2, 0.5, None)
 
 
 def test_more_seeds_run_the_new_ones_alone_and_cost_is_estimated(

@@ -20,7 +20,8 @@ from memory import Crash, MemoryStorage, crash_at
 from orchestrator import collect as module
 from orchestrator import ledger as ledger_module
 from orchestrator.collect import collect
-from orchestrator.ledger import DamagedError, Ledger
+from orchestrator.damage import DamagedError
+from orchestrator.ledger import Ledger
 from orchestrator.storage import LocalStorage
 
 Files = dict[str, bytes]

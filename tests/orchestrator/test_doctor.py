@@ -40,6 +40,7 @@ def test_each_thing_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> 
     assert listed(checks)["ok"] is False
 
 
+@pytest.mark.alone
 def test_exit_codes(driver: Driver, sweep: Path, tmp_path: Path) -> None:
     done = driver.run("doctor", sweep, "--json")
     assert done.returncode == 0, done.stderr

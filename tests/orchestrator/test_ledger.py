@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from orchestrator import records
-from orchestrator.ledger import DamagedError, Ledger
+from orchestrator.damage import DamagedError
+from orchestrator.ledger import Ledger
 from orchestrator.schema import ALPHAS, EPOCHS, SCHEMA_VERSION, TRIALS
 from orchestrator.storage import LocalStorage, ObjectStorage
 

@@ -11,7 +11,7 @@ import pytest
 from benchmark_tables import REAL, every_cell, needs_the_real_table, worth
 from driver import ROOT, Driver, write_sweep
 
-from orchestrator import cli, lookups
+from orchestrator import api, cli, lookups
 from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
 from orchestrator.plan import make_plan
@@ -176,6 +176,26 @@ def test_from_plan_to_report(stcnas: Any, table: Path, tmp_path: Path) -> None:
     assert stcnas("collect")[0] == 0
     assert stcnas("verify", sweep)[0] == 0
     assert json.loads(stcnas("status", sweep, "--json")[1])["missing"] == 0
+
+
+def test_a_table_that_is_not_named_yet_is_asked_for_by_run_alone(stcnas: Any, table: Path, tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s.yaml", lookup={"path": None}, genotypes={"mine": CELL}, retrain=None, seeds=[0])
+    code, out, err = stcnas("plan", sweep, "--json")
+    assert (code, err) == (0, "note: lookup.path names no benchmark table yet; `run` asks for it\n")
+    stages = [(row["stage"], row["state"]) for row in json.loads(out)["trials"]]
+    assert stages == [("search", "missing"), ("lookup", "missing"), ("lookup", "missing")]
+    assert [stcnas(verb, sweep)[0] for verb in ("status", "report", "verify")] == [0, 0, 0]
+    code, _, err = stcnas("run", sweep, "--backend", "inline")
+    assert code == 2
+    assert "where is the benchmark table" in err
+    # Whoever has looked since before the first lookup sees what it names.
+    looking = api.Sweep(sweep, tmp_path / "results", say=lambda line: None)
+    assert looking.status()["missing"] == 3
+    assert stcnas("run", sweep, "--backend", "inline", "--set", f"lookup.path={table}")[0] == 0
+    assert looking.status()["missing"] == 0
+    code, out, err = stcnas("status", sweep, "--json")
+    assert "is taken to be the recorded one, nasbench201@parquet:" in err
+    assert json.loads(out)["done"] == 3
 
 
 def test_a_lookup_that_is_added_later_starts_neither_torch_nor_ray(stcnas: Any, table: Path, tmp_path: Path) -> None:

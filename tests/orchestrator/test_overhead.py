@@ -29,6 +29,7 @@ def test_a_trivial_trial_leaves_a_whole_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_measures_itself_beside_plain_tune(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator", "bench", "overhead", "--json"]
     command += ["--trials", "20", "--rounds", "1", "--answers", "50"]

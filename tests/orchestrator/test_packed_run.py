@@ -31,7 +31,7 @@ from orchestrator.storage import LocalStorage
 from stcnas_core.errors import InputError
 from stcnas_core.search import Search
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 GPU = {"cpus": 0.5, "gpus": "auto"}
 

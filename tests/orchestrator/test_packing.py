@@ -14,7 +14,7 @@ from orchestrator import packing
 from orchestrator.demands import Demands
 from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
-from orchestrator.packing import CONTEXT_BYTES, HEAVIEST_CELL, Card, Need, Shape
+from orchestrator.packing import CONTEXT_BYTES, Card, Need, Shape, heaviest
 from orchestrator.plan import make_plan
 from orchestrator.preflight import Demand
 from orchestrator.progress import Lines, Tracker
@@ -23,7 +23,8 @@ from orchestrator.spec import ANY_GENOTYPE, load_sweep
 from orchestrator.storage import LocalStorage
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
-from stcnas_core.genotype import Genotype
+from stcnas_core.genotype import Genotype, filled
+from stcnas_core.topology import DARTS, NASBENCH201, layerwise
 
 GB = 10**9
 CARD = Card("NVIDIA H100 80GB HBM3", 80 * GB)
@@ -65,11 +66,13 @@ def test_retrainings_of_a_space_are_one_shape() -> None:
         return Shape.of("retrain", RetrainConfig(genotype=genotype, **changes), DIGITS, None)
 
     darts, bench = ANY_GENOTYPE["darts"], ANY_GENOTYPE["nasbench201"]
-    assert retrain(darts).digest == retrain(HEAVIEST_CELL["darts"], seed=3).digest
-    assert retrain(bench).digest == retrain(HEAVIEST_CELL["nasbench201"]).digest
+    assert retrain(darts).digest == retrain(heaviest(DARTS), seed=3).digest
+    assert retrain(bench).digest == retrain(heaviest(NASBENCH201)).digest
     assert len({retrain(darts).digest, retrain(bench).digest, retrain(darts, batch_size=8).digest}) == 3
     assert isinstance(retrain(darts).config, RetrainConfig)
     assert Genotype.parse(retrain(darts).config.genotype).count("sep_conv_5x5") == {"normal": 8, "reduce": 8}
+    layers = [retrain(filled(layerwise(blocks), "mbconv_3x3_e3").to_text()) for blocks in (1, 2)]
+    assert layers[0].digest != layers[1].digest == retrain(heaviest(layerwise(2))).digest
 
 
 @settings(deadline=None)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from orchestrator.identity import trial_ids
 from orchestrator.plan import canonical_config, make_plan, trial_id
 from orchestrator.spec import Sweep, load_sweep
-from stcnas_core.config import METHOD_FIELDS, RetrainConfig, SearchConfig
+from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
+from stcnas_core.method_fields import METHOD_FIELDS
 
 DIGITS = "digits@scikit-learn"
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|"
@@ -42,7 +43,7 @@ def test_canonical_text_and_id_of_a_search():
     expected = (
         '{"algorithm_version":1,"config":{"alpha_betas":[0.5,0.999],"alpha_lr":0.0003,"alpha_lr_schedule":"cosine",'
         '"alpha_start":1.0,"alpha_weight_decay":0.0,"augment":true,"batch_size":64,"cell_consistency":true,"cells":1,'
-        '"channels":4,"dataset":"digits","discretization_consistency":true,"epochs":2,"evaluate_every":1,'
+        '"channels":4,"dataset":"digits","derive_by":"alpha","discretization_consistency":true,"epochs":2,"evaluate_every":1,'
         '"grad_clip":5.0,"js_gradient":"all","js_lambda":"0->2","js_scope":"node","lr":1.0,"lr_min":0.001,'
         '"method":"stc","momentum":0.9,"noise":0.3,"noise_form":"one_sided","precision":"fp32","resolution":null,'
         '"sample_none":false,"samples_per_iteration":"one","seed":3,"space":"nasbench201","train_images":null,'
@@ -114,6 +115,7 @@ CHANGES = {
     "perturbation_steps": 3,
     "ensemble": 3,
     "candidates": 20,
+    "derive_by": "effects",
     "candidate_batches": 2,
     "entropy_weight": 0.1,
     "genotype": OTHER_CELL,
@@ -121,6 +123,10 @@ CHANGES = {
     "auxiliary_weight": 0.2,
     "drop_path": 0.1,
     "compile": True,
+    "stem": "imagenet",
+    "class_share": 0.2,
+    "label_smoothing": 0.1,
+    "macs_limit": 600.0,
 }
 """Another value for every field of both configurations; a new field has to be added."""
 
@@ -148,7 +154,7 @@ def test_a_retraining_has_another_id_exactly_where_a_field_has_an_effect(genotyp
     base = RetrainConfig(genotype=genotype)
     changed = dataclasses.replace(base, **{name: CHANGES[name]})
     differs = trial_id("retrain", base, DIGITS) != trial_id("retrain", changed, DIGITS)
-    assert differs == (name in base.effective())
+    assert differs == (name in base.effective() or name in changed.effective())
 
 
 def test_null_is_the_value_that_it_stands_for():
@@ -314,7 +320,8 @@ def test_a_one_valued_axis_with_an_effect_is_fine():
             "setting 'epochs=3, warmup_epochs=4': warmup_epochs: 4 must be below",
         ),
         ({"search": {}, "retrain": {}}, "retrain.auxiliary_weight: 0.4 asks for the auxiliary head"),
-        ({"search": {}, "retrain": {"resolution": 31}}, "and those of digits are 31 here"),
+        ({"search": {}, "retrain": {"resolution": 44}}, "and those of digits are 44 here"),
+        ({"search": {}, "retrain": {"resolution": 31}}, "the side must be a multiple of 4"),
         ({"retrain": {"resolution": 2}}, "retrain.resolution: images of 2 pixels"),
     ],
 )

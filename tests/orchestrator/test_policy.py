@@ -39,6 +39,7 @@ def test_only_what_another_start_can_heal_gets_one() -> None:
         "diverged": 0,
         "bug": 0,
         "not_found": 0,
+        "over_limit": 0,
     }
 
 

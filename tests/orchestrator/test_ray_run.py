@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from driver import Driver, wait_for, write_sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LONG = {"epochs": 40}
 """Epochs enough for a search to be caught in the middle."""

@@ -14,7 +14,8 @@ from schema_files import FOLDER, ID, columns, example
 
 from orchestrator import records
 from orchestrator.collect import collect
-from orchestrator.ledger import DamagedError, Ledger
+from orchestrator.damage import DamagedError
+from orchestrator.ledger import Ledger
 from orchestrator.schema import EPOCHS, SCHEMA_VERSION, TRIALS
 from orchestrator.storage import LocalStorage
 

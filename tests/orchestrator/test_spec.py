@@ -186,7 +186,7 @@ def test_where_names_file_line_profile_and_override(load, tmp_path):
         (
             "name: x\nsearch: {space: dart}",
             2,
-            "search.space must be one of 'darts' or 'nasbench201', found the text 'dart'",
+            "search.space must be one of 'darts', 'nasbench201' or 'layerwise', found the text 'dart'",
         ),
         ("name: x\nsearch: {cells: null}", 2, "search.cells must be a whole number, found nothing (null)"),
         ("name: x\nsearch: {js_lambda: true}", 2, "search.js_lambda must be text, found true"),
@@ -222,6 +222,24 @@ def test_where_names_file_line_profile_and_override(load, tmp_path):
         ("name: x\nresources: {search: {gpus: all}}", 2, "must be auto or a number"),
         ("name: x\nresources: {search: {cpus: 0}}", 2, "resources.search.cpus must be greater than 0"),
         ("name: x\nresources: {search: {gpu: 1}}", 2, "unknown key resources.search.gpu; did you mean 'gpus'?"),
+        (
+            "name: x\nresources: {search: {devices: 2}}",
+            2,
+            "resources.search.devices cannot be set here: a search trains on one device",
+        ),
+        ("name: x\nresources: {retrain: {devices: 0}}", 2, "retrain.devices: 0 must be a whole number from 1"),
+        ("name: x\nresources: {retrain: {devices: [4, 2]}}", 2, "[4, 2] must be a whole number from 1"),
+        ("name: x\nresources: {retrain: {devices: true}}", 2, "True must be a whole number from 1"),
+        (
+            "name: x\nresources: {retrain: {devices: 2, gpus: 0.5}}",
+            2,
+            "resources.retrain.gpus: 0.5 of a GPU cannot be one of several devices",
+        ),
+        (
+            "name: x\nretrain: {batch_size: 16}\nresources: {retrain: {devices: [1, 9]}}",
+            3,
+            "9 devices cannot share a batch of 16 images (retrain.batch_size): each needs two; set at most 8",
+        ),
         ("name: x\nresources: {serch: {}}", 2, "unknown key resources.serch; did you mean 'search'?"),
         ("name: x\ndata: {path: ''}", 2, "data.path: '' is no folder"),
         ('name: x\ndata: {path: "a\\0b"}', 2, "is no folder"),
@@ -369,3 +387,14 @@ def test_example_is_read_as_yaml_says():
         **yaml.safe_load(EXAMPLE),
         "search": {**yaml.safe_load(EXAMPLE)["search"], "lr": 0.025},
     }
+
+
+def test_devices_are_a_number_or_a_range_and_every_key_of_resources_can_be_set(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("name: x\nresources: {retrain: {devices: [2, 8]}}\n")
+    retrain = load_sweep(file).resources.retrain
+    assert (retrain.least, retrain.most) == (2, 8)
+    overrides = ["resources.retrain.devices=4", "resources.search.most_per_gpu=1", "resources.retrain.most_per_gpu=2"]
+    resources = load_sweep(file, overrides=overrides).resources
+    assert (resources.retrain.least, resources.retrain.most) == (4, 4)
+    assert (resources.search.most_per_gpu, resources.retrain.most_per_gpu) == (1, 2)

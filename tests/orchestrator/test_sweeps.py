@@ -6,7 +6,9 @@ import pytest
 
 from analysis.published import published
 from orchestrator.plan import make_plan
+from orchestrator.space import corners
 from orchestrator.spec import load_sweep
+from orchestrator.suggestions import Suggestion
 
 FOLDER = Path(__file__).parents[2] / "sweeps"
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -26,11 +28,12 @@ TABLE_4 = [
     "stc-no-depth",
     "stc",
 ]
-TABLE_6 = ["random", "rsps", "darts", "darts2", "gdas", "setn", "enas", "stc"]
+TABLE_6 = ["random", "rsps", "darts", "darts2", "gdas", "setn", "enas", "stc-literal", "stc"]
 PAPER = {
     "table1": ["method=darts", "method=stc"],
     "table4": TABLE_4,
-    "table6": [f"method={method}" for method in TABLE_6],
+    "table5": ["stc", "stc-no-depth-task"],
+    "table6": TABLE_6,
     "table7": ["js_lambda=0", "js_lambda=1", "js_lambda=2", "js_lambda=0->1", "js_lambda=1->2", "js_lambda=0->2"],
     "table8": ["all", "no-cell", "no-discretization", "no-depth-width", "no-task-dataset"],
     "fig5": ["depth-consistent", "no-depth"],
@@ -38,11 +41,12 @@ PAPER = {
     "fig7": ["noise=0", "noise=0.1", "noise=0.3", "noise=0.5"],
     "fig8": ["method=darts", "method=stc"],
 }
-OURS = {("table1", "method=stc"), ("table4", "random"), ("table6", "method=random")}
+OURS = {("table1", "method=stc"), ("table4", "random"), ("table6", "random"), ("table6", "stc-literal")}
 """Settings beside the paper's rows."""
 
-SEEDS = {**dict.fromkeys(PAPER, 3), "fig5": 8, "quickstart": 4}
-NOTHING_FOLLOWS = {"table1"}
+SEEDS = {**dict.fromkeys(PAPER, 3), "fig5": 8, "quickstart": 4, "layerwise": 3}
+CELLS_FOLLOWED = {"table1": 0, "fig8": 6}
+"""Cells of each search that are retrained or looked up: its last one, of Fig. 8 those of every 25th epoch of 150."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +57,12 @@ def any_data(monkeypatch):
 
 
 def plan(name, profile=None):
-    return make_plan(load_sweep(FOLDER / f"{name}.yaml", profile=profile))
+    """Of a sweep that Optuna fills, with suggestions at the ends of its space."""
+    found = make_plan(load_sweep(FOLDER / f"{name}.yaml", profile=profile))
+    if found.sweep.optuna is None:
+        return found
+    points = enumerate(corners(found.sweep.optuna.space), start=1)
+    return found.suggesting([Suggestion(number, point) for number, point in points])
 
 
 def settings(plan):
@@ -61,7 +70,7 @@ def settings(plan):
 
 
 def test_the_sweeps_are_those_that_are_tested():
-    assert {*SEEDS, "table3"} == set(SWEEPS)
+    assert {*SEEDS, "table3", "open-choices"} == set(SWEEPS)
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -73,9 +82,9 @@ def test_a_sweep_is_called_like_its_file(name):
 def test_every_setting_has_its_seeds_and_is_retrained_or_looked_up(name, count):
     full = plan(name)
     assert len(full.searches) == len(settings(full)) * count
-    following = 0 if name in NOTHING_FOLLOWS else len(full.searches)
-    assert len(full.trials({})) == len(full.searches) + following + len(full.given)
-    assert bool(full.given) == (name == "table4")
+    cells = CELLS_FOLLOWED.get(name, 1)
+    assert len(full.trials({})) == len(full.searches) * (1 + cells) + len(full.given)
+    assert bool(full.given) == (name in ("table4", "table5"))
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -114,12 +123,34 @@ def test_table4_trains_published_cells_beside_the_rows_of_their_methods():
     assert {trial.config.edge_criterion for trial in full.searches if trial.config.method == "sgas"} == {"certainty"}
 
 
+def test_table5_searches_and_trains_on_imagenet_below_the_limit_and_smoke_behind_its_stem():
+    full, smoke = plan("table5"), plan("table5", "smoke")
+    retraining = full.sweep.retraining(ANY_CELL)
+    fields = ("lr", "lr_min", "weight_decay", "macs_limit")
+    assert [getattr(retraining, name) for name in fields] == [0.5, 0, 3e-5, 600]
+    assert (retraining.value("label_smoothing"), retraining.value("stem")) == (0.1, "imagenet")
+    samples = {trial.setting: trial.config.effective().get("class_share") for trial in full.searches}
+    assert samples == {"stc": 0.1, "stc-no-depth-task": None}
+    table = published("table-5")
+    rows = {trial.setting: getattr(table.row(trial.setting), "name", None) for trial in full.given}
+    assert rows == {
+        "DARTS_V2": "DARTS",
+        "PDARTS": "P-DARTS",
+        "PC_DARTS_CIFAR": "PC-DARTS",
+        "PC_DARTS_IMAGENET": None,
+    }
+    assert {trial.config.value("stem") for trial in smoke.searches} == {"imagenet", "cifar"}
+    assert smoke.sweep.retraining(ANY_CELL).value("stem") == "imagenet"
+    four = {trial.id for trial in plan("table4").searches if trial.setting == "stc-no-depth"}
+    assert four == {trial.id for trial in full.searches if trial.setting == "stc-no-depth-task"}
+
+
 def test_every_method_of_the_papers_tables_is_searched_with():
     """Literature alone are methods whose search is none of ours, and rows that are no method."""
     four, six = published("table-4"), published("table-6")
     assert four is not None
     assert six is not None
-    found = {id(four.row(name)) for name in TABLE_4} | {id(six.row(f"method={name}")) for name in TABLE_6}
+    found = {id(four.row(name)) for name in TABLE_4} | {id(six.row(name)) for name in TABLE_6}
     alone = {row.name for table in (four, six) for row in table.rows if id(row) not in found}
     assert {name for name in alone if not name.endswith(("(NAS-Bench-201)", ", best"))} == {
         "NASNet-A",
@@ -161,10 +192,11 @@ def test_smoke_runs_all_settings_on_few_digits(name):
     if smoke.sweep.retrain is None:
         return
     retraining = smoke.sweep.retraining(ANY_CELL)
-    assert (retraining.dataset, retraining.auxiliary_weight > 0 and name != "quickstart") == ("digits", False)
+    without_head = name in ("quickstart", "layerwise")
+    assert (retraining.dataset, retraining.auxiliary_weight > 0 and not without_head) == ("digits", False)
 
 
-@pytest.mark.parametrize("name", PAPER)
+@pytest.mark.parametrize("name", [name for name in PAPER if name != "table5"])  # ImageNet is not for two cores
 def test_local_runs_all_settings_on_part_of_the_real_images(name):
     local, full = plan(name, "local"), plan(name)
     assert settings(local) == settings(full)
@@ -192,6 +224,23 @@ def test_local_of_table8_takes_as_many_steps_on_the_other_task():
 def test_smoke_of_table8_searches_other_data_than_it_retrains_on_in_one_setting():
     images = {trial.setting: trial.config.train_images for trial in plan("table8", "smoke").searches}
     assert images.pop("no-task-dataset") not in images.values()
+
+
+def test_open_choices_varies_what_the_paper_leaves_open_and_chooses_by_validation_accuracy():
+    full, smoke, local = (plan("open-choices", profile) for profile in (None, "smoke", "local"))
+    for found in (full, smoke, local):
+        assert list(found.sweep.optuna.space) == list(full.sweep.optuna.space)
+        assert {trial.config.method for trial in found.searches} == {"stc"}
+        assert {trial.config.space for trial in found.searches} == {"nasbench201"}
+        assert {trial.config.alpha_start for trial in found.searches} == {0.3, 1.0}
+    for found in (full, local):
+        assert [objective.metric for objective in found.sweep.optuna.objectives] == ["lookup_cifar10_valid"]
+        assert len(found.trials({})) == 2 * len(found.searches)
+        assert {trial.config.dataset for trial in found.searches} == {"cifar10"}
+    assert [objective.metric for objective in smoke.sweep.optuna.objectives] == ["derived_accuracy"]
+    assert {(trial.config.dataset, trial.config.epochs) for trial in smoke.searches} == {("digits", 2)}
+    assert smoke.sweep.optuna.suggestions * len(smoke.sweep.seeds) <= 8
+    assert {trial.config.resolution for trial in local.searches} == {16}
 
 
 @pytest.mark.parametrize("name", SWEEPS)

@@ -120,6 +120,18 @@ def test_runs_nothing_where_there_is_a_record(plan: Plan, ledger: Ledger, monkey
     assert (again.state, again.genotype, again.accuracy) == ("present", first.genotype, first.accuracy)
 
 
+def test_what_a_writer_left_that_died_right_after_its_record_goes(
+    plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Checkpoints, "delete", lambda *_: None)
+        run(job(plan, ledger))
+    (left,) = Checkpoints(ledger.storage).epochs()
+    assert left == plan.searches[0].id
+    assert run(job(plan, ledger)).state == "present"
+    assert Checkpoints(ledger.storage).epochs() == {}
+
+
 def test_a_record_that_another_run_wrote_meanwhile_stays(plan: Plan, ledger: Ledger) -> None:
     trial = run_trial(job(plan, ledger))
     next(trial)

@@ -16,7 +16,7 @@ from orchestrator import records
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.cli import app
 from orchestrator.collect import collect
-from orchestrator.findings import move_aside, plans
+from orchestrator.findings import Planned, move_aside, plans
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Trial
 from orchestrator.schema import SCHEMA_VERSION
@@ -191,12 +191,14 @@ def test_orphans(world: World) -> None:
 
 def test_orphans_of_no_sweep(world: World, tmp_path: Path) -> None:
     found = inspect(world.ledger)
-    planned = plans(found, [write_sweep(tmp_path / "tiny.yaml")], profile=None, overrides=())
-    assert planned == {"tiny": {trial.id for trial in world.trials}}
-    found.expect(planned["tiny"])
+    planned = plans(world.ledger, found, [write_sweep(tmp_path / "tiny.yaml")], profile=None, overrides=())
+    assert planned == {"tiny": Planned({trial.id for trial in world.trials}, whole=True)}
+    found.expect([dataclasses.replace(planned["tiny"], whole=False)])
+    assert found.problems == []
+    found.expect(planned.values())
     assert {problem.file.split("/")[1] for problem in found.problems} == {world.begun}
     found = inspect(world.ledger)
-    found.expect({world.begun})
+    found.expect([Planned({world.begun}, whole=True)])
     assert found.problems == []
 
 

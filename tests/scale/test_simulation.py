@@ -50,10 +50,12 @@ def test_hundreds_of_trials_with_dying_workers(driver: Driver, tmp_path: Path) -
 
     # The same trials without deaths and with another number of workers have the same outcome.
     calm = Driver(tmp_path / "calm")
-    assert calm.run("simulate", sweep, "--workers", "3", "--set", "seeds=[0, 1]").returncode == 0
+    several = ("--set", "resources.retrain.devices=[2, 8]")
+    assert calm.run("simulate", sweep, "--workers", "3", "--set", "seeds=[0, 1]", *several).returncode == 0
     same = ["trial_id", "genotype", "valid_accuracy", "test_accuracy", "params", "config"]
     fewer = trials(calm.storage)
     assert len(fewer) > 30
+    assert set(fewer.query("stage == 'retrain'")["devices"]) == {2}
     known = found[found["trial_id"].isin(fewer["trial_id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(known[same], fewer[same])
 
@@ -81,6 +83,7 @@ def test_a_killed_driver_goes_on(driver: Driver, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_on_ray_workers_die_for_real(driver: Driver, tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s.yaml", retrain=None, seeds=list(range(8)))
     done = driver.run("simulate", sweep, "--backend", "ray", "--workers", "2", "--deaths", "0.3")
