@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STORAGE ?= results
 
-.PHONY: install quickstart test faults fuzz scale lint type clean
+.PHONY: install quickstart test docs pages faults cluster-test fuzz scale lint type clean
 
 install: $(VENV)/installed
 
@@ -17,11 +17,23 @@ quickstart: install  ## a real sweep on real images: 8 searches, their retrainin
 	$(BIN)/stcnas run sweeps/quickstart.yaml --storage $(STORAGE)
 	$(BIN)/stcnas report sweeps/quickstart.yaml --storage $(STORAGE)
 
-test: install
-	$(BIN)/python -m pytest
+test: install  ## two processes: one for all that starts Ray or injects faults, one for the rest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+docs: install  ## the site of docs/ in site/; a broken link is an error
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c .sphinx . site
+
+pages: install  ## the pages of docs/ that are made from the code
+	$(BIN)/python -m orchestrator.schema_page > docs/schema.md
+	$(BIN)/python -m orchestrator.sweep_page > docs/sweep-file.md
+	$(BIN)/python -m orchestrator.cli_page > docs/cli.md
 
 faults: install  ## the fault tests in their long form: 100 random kills of drivers and workers, about an hour
 	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py
+
+cluster-test: install  ## whole clusters on this machine, as root, with slurm-wlm, munge, iptables, openssh-server and rsync
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check kubernetes-validate
+	STCNAS_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters
 
 fuzz: install  ## coverage-guided fuzzing of everything that reads what others wrote: 250,000 inputs and more
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
@@ -40,4 +52,4 @@ type: install
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) $(STORAGE) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(STORAGE) site .pytest_cache .ruff_cache .hypothesis
