@@ -45,6 +45,7 @@ def done(driver: Driver) -> tuple[pd.Series, list[int]]:
     return record, epochs["devices"].tolist()
 
 
+@pytest.mark.long
 def test_a_device_is_lost_and_the_driver_is_stopped(driver: Driver, tmp_path: Path) -> None:
     sweep = photographs(tmp_path, 2)
     process = driver.start("run", sweep)

@@ -52,7 +52,8 @@ def test_killed_driver_loses_and_repeats_nothing(driver: Driver, sweep: Path, re
 
 
 @pytest.mark.parametrize(
-    ("backend", "number"), [("ray", signal.SIGINT), ("ray", signal.SIGTERM), ("inline", signal.SIGINT)]
+    ("backend", "number"),
+    [pytest.param("ray", signal.SIGINT, marks=pytest.mark.long), ("ray", signal.SIGTERM), ("inline", signal.SIGINT)],
 )
 def test_told_to_stop_it_stops_cleanly(
     driver: Driver, sweep: Path, reference: pd.DataFrame, backend: str, number: signal.Signals
