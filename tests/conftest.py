@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from driver import Driver, write_sweep
 
@@ -13,6 +14,12 @@ from orchestrator.api import Sweep
 # Before anything imports torch, and inherited by what is started: tensors are tiny here, and more threads would wait
 # for each other, all the more beside other tests.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# On a busy machine an example may take any time. The same examples each time: `make fuzz` is what looks for new ones.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 FAULTS = Path(__file__).parent / "faults"
 

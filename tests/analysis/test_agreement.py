@@ -116,7 +116,7 @@ def test_chance_by_hand():
     assert chance(NASBENCH201, 4) == 0.25
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(3, 9), st.sampled_from([DARTS, NASBENCH201]))
 def test_the_mean_over_pairs_is_that_of_each_two_cells(seed, n, topology):
     rng = random.Random(seed)

@@ -22,7 +22,7 @@ from stcnas_core.topology import NASBENCH201
 ACCURACIES = st.integers(0, 12).map(float)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(ACCURACIES, ACCURACIES), min_size=2, max_size=30))
 def test_correlations_are_scipys(pairs):
     x, y = np.array(pairs).T
@@ -35,7 +35,7 @@ def test_correlations_are_scipys(pairs):
     assert found.spearman.value == pytest.approx(spearmanr(x, y).statistic)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.permutations(range(20)), st.permutations(range(20)))
 def test_the_best_tenth_and_the_regret_without_ties(x, y):
     found = agreement(zip(map(float, x), map(float, y), strict=True))

@@ -19,7 +19,7 @@ def _graph(seed):
     return [str(node) for node in range(7)], graph + [(str(node), "6", False) for node in range(2, 6)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_nothing_shares_a_place_and_edges_run_from_source_to_target(seed):
     nodes, edges = _graph(seed)

@@ -45,7 +45,7 @@ def test_no_number_of_seeds_resolves_no_difference():
     assert resolved(1, paired=True) is resolved(1, paired=False) is None
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(2, 40), st.booleans(), st.floats(0.01, 100))
 def test_what_n_seeds_resolve_needs_n_seeds(n, paired, deviation):
     unit = resolved(n, paired=paired)

@@ -185,7 +185,7 @@ def test_order_is_drawn_when_batches_is_called():
     assert next(waiting)[0].shape[0] == 8
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 40), st.integers(1, 12), st.booleans(), st.data())
 def test_each_index_comes_once_in_batches_of_the_size_asked(count, batch_size, shuffled, data):
     total = 60

@@ -258,7 +258,7 @@ def test_damaged_images_name_the_row(folder, damage, kind):
         assert "train.parquet, row 1: " in message
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP"]), st.integers(0, 400), st.binary(min_size=1, max_size=8))
 def test_wrong_bytes_give_an_image_or_an_input_error(kind, at, junk):
     data = encode(picture(1, 8), kind)

@@ -30,7 +30,7 @@ def test_an_operation_that_no_cell_has_cannot_be_derived() -> None:
     assert effects[0, 1].argmax() == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_it_finds_the_best_cell_of_noisy_accuracies_where_the_best_judged_cell_is_chance(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -109,7 +109,7 @@ def test_samples_are_disjoint_shares_of_every_class_drawn_by_seed(root: Path) ->
     assert set(images.halves(1, 0.25)[0].tolist()) != set(train.tolist())
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=8), st.floats(0.01, 0.5), st.integers(0, 9))
 def test_shares_are_rounded_up_or_down_in_every_class(counts: list[int], share: float, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(range(len(counts)), counts)).astype(np.int64)

@@ -74,7 +74,7 @@ def test_a_killed_driver_is_followed_at_once_and_status_names_it(driver: Driver,
     start = time.monotonic()
     again = driver.start("run", long, *INLINE)
     wait_for(lambda: (newest(driver.storage) or (None, {}))[1]["holders"][0]["pid"] == again.pid)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 30, "it does not wait until the lease expires"
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "taking over from" in out

@@ -199,7 +199,7 @@ def test_plan_and_status_and_a_finished_run_import_neither_torch_nor_ray(
 
 
 @pytest.mark.slow
-def test_a_finished_sweep_of_a_thousand_trials_answers_in_two_seconds(at: list[str], tmp_path: Path) -> None:
+def test_a_finished_sweep_of_a_thousand_trials_answers_in_seconds(at: list[str], tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "s.yaml", seeds=list(range(500)))
     plan = make_plan(load_sweep(sweep))
     ledger = Ledger(LocalStorage(tmp_path / "results"))
@@ -214,8 +214,8 @@ def test_a_finished_sweep_of_a_thousand_trials_answers_in_two_seconds(at: list[s
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert "all 1000 trials are done" in done.stdout
-    # Processor time, since the machine may be busy.
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 2.0
+    # Processor time, since the machine may be busy; 0.9 s measured, and minutes where each record is read for itself.
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 10
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_a_writer_that_comes_too_late_does_not_record_twice() -> None:
     st.lists(st.tuples(st.sampled_from(["record", "collect", "crash"]), st.integers(0, 80)), max_size=12),
     st.integers(1, 4),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_history_of_records_and_killed_collections(steps: list[tuple[str, int]], each: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TRIALS_EACH", each)

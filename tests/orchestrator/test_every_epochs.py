@@ -63,7 +63,7 @@ def test_an_epoch_that_had_decided_on_no_cell_has_none_to_retrain() -> None:
     assert [trial.id for trial in trials[1:]] == [id_of(CELLS[1]), id_of(CELLS[0])]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_every_cell_is_handed_out_once(data: st.DataObject) -> None:
     plan = planned(seeds=[0, 1, 2])

@@ -62,7 +62,7 @@ def test_what_the_ledger_has_is_not_started(plan: Plan) -> None:
     assert later.ended(known, CELLS[0]) == [left]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_every_trial_starts_once_whatever_the_order(plan: Plan, data: st.DataObject) -> None:
     cells = {search.id: data.draw(st.sampled_from([*CELLS, None])) for search in plan.searches}

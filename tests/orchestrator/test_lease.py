@@ -254,7 +254,7 @@ def test_which_drivers_may_run_together(
             acquire(leases, holder(second))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60))
 def test_numbers_have_one_order_however_long_a_writer_sleeps(
     monkeypatch: pytest.MonkeyPatch, steps: list[tuple[int, bool]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from driver import write_sweep
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import packing
@@ -75,7 +75,6 @@ def test_retrainings_of_a_space_are_one_shape() -> None:
     assert layers[0].digest != layers[1].digest == retrain(heaviest(layerwise(2))).digest
 
 
-@settings(deadline=None)
 @given(peak=st.integers(GB // 5, 200 * GB), memory=st.integers(GB, 200 * GB), most=st.integers(1, 100))
 def test_so_many_fit_on_a_card_as_their_share_of_it_holds(peak: int, memory: int, most: int) -> None:
     trials = Need(peak).trials(Card("", memory), most)

@@ -5,7 +5,7 @@ import hashlib
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.identity import trial_ids
@@ -177,7 +177,6 @@ def test_numbers_that_have_no_canonical_form(name, value):
         trial_id("search", config, DIGITS)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_ids_do_not_depend_on_order_resources_path_or_name(data):
     plain = {
@@ -208,7 +207,6 @@ def test_ids_do_not_depend_on_order_resources_path_or_name(data):
     assert {trial.id for trial in first.trials(cells)} == {trial.id for trial in second.trials(cells)}
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4, unique=True),
     st.lists(st.integers(0, 2**63 - 1), max_size=4),
@@ -362,7 +360,7 @@ def test_plans_are_limited_before_they_are_expanded():
     message = refusal(grid=axes, seeds=[0, 1], retrain={})
     assert "4,000,000,000,000 trials, more than the 100,000" in message
     assert "1000 lr" in message
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 20
 
 
 # retrainings
@@ -445,8 +443,9 @@ def test_ten_thousand_searches_are_planned_in_seconds(parts):
     trials = plan.trials({})
     cells = plan.trials({trial.id: CELL for trial in plan.searches})
     assert (len(plan.searches), len(trials), len(cells)) == (10_000, 20_000, 10_001)
-    assert planned - started < 4  # 0.9 and 1.4 s measured on a busy two-core machine
-    assert time.process_time() - planned < 1  # 0.1 s measured
+    # What grows with the square of the number takes minutes; 0.9, 1.4 and 0.1 s were measured on a busy machine.
+    assert planned - started < 20
+    assert time.process_time() - planned < 5
 
 
 def test_ids_of_many_seeds_are_those_of_each():

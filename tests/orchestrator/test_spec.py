@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -325,7 +325,6 @@ def test_malformed_overrides_are_named(load, override, words):
     assert f"--set {override}" in message or override == "name=null"
 
 
-@settings(deadline=None)
 @given(st.text("searchgid.lo=[]{}:'\"0123e-> ", max_size=30))
 def test_any_override_is_applied_or_refused(tmp_path_factory, override):
     path = tmp_path_factory.mktemp("o") / "s.yaml"
@@ -345,7 +344,6 @@ TREES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, TREES))
 def test_any_tree_is_a_sweep_or_refused(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("t") / "s.yaml"
@@ -368,17 +366,10 @@ def test_retraining_of_a_sweep_that_has_none():
 
 def test_neither_torch_nor_ray_is_imported():
     code = (
-        "import sys, time; started = time.process_time(); import orchestrator.spec, orchestrator.plan; "
-        "print(time.process_time() - started, *{'torch', 'ray', 'pandas', 'sklearn', 'numpy'} & set(sys.modules))"
+        "import sys; import orchestrator.spec, orchestrator.plan; "
+        "print(*{'torch', 'ray', 'pandas', 'sklearn', 'numpy'} & set(sys.modules))"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout.split()
-        for _ in range(3)
-    ]
-    assert all(run[1:] == [] for run in runs)
-    assert min(float(run[0]) for run in runs) < 0.4
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split() == []
 
 
 def test_example_is_read_as_yaml_says():

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.yaml_file import LARGEST_BYTES, parse, read
@@ -37,7 +37,6 @@ def complaint(call, *args):
     return None
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_json_reads_as_itself(value):
     text = json.dumps(value, ensure_ascii=False)
@@ -46,14 +45,12 @@ def test_json_reads_as_itself(value):
     assert json.dumps(read_back) == json.dumps(value)  # types too: 1 is not 1.0, nor true
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200) | st.text("{}[]:,-?&*!|>'\"%@#\n\t aA10.e+~<", max_size=60))
 def test_any_text_is_read_or_refused(text):
     message = complaint(parse, text, "x.yaml")
     assert message is None or message.startswith("x.yaml")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("binary") / "x.yaml"
@@ -145,7 +142,7 @@ def test_a_bomb_is_refused_at_once():
     for text in (bomb, deep, "- " * 100_000, "{a: " * 100_000):
         with pytest.raises(InputError):
             parse(text, "x")
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 60
 
 
 def test_files_that_cannot_be_read(tmp_path):
