@@ -54,7 +54,7 @@ def write_sweep(path: Path, **changes: Any) -> Path:
     return path
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 120.0) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 240.0) -> Any:
     """Poll until `what()` is true and return it; fails the test after so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

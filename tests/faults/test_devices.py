@@ -59,7 +59,7 @@ def test_a_device_is_lost_and_the_driver_is_stopped(driver: Driver, tmp_path: Pa
     second = wait_for(lambda: process.poll() is not None or _later(driver, first["pid"]))
     assert isinstance(second, dict), process.communicate()
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (4, "")
     assert "its process or node died, it starts again" in out
     no_process_is_left(driver)

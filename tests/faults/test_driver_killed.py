@@ -62,7 +62,7 @@ def test_told_to_stop_it_stops_cleanly(
     kept = records_of(driver, process, least=1)
     # As a terminal does, to all of its foreground processes; a batch system tells the driver alone.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 4, err
     assert "Traceback" not in err
     assert "go on with: stcnas run" in out.splitlines()[-1]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def stopped_by(process: subprocess.Popen[str], *said: str) -> None:
     """The run ends by itself with exit code 2, one message and no traceback."""
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 2, err
     assert err.startswith("error: ")
     assert "Traceback" not in err

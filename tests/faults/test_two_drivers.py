@@ -46,7 +46,7 @@ def begun(driver: Driver, process: subprocess.Popen[str]) -> None:
 
 def test_of_two_started_in_the_same_second_one_runs(driver: Driver, long: Path) -> None:
     two = [driver.start("run", long, *INLINE) for _ in range(2)]
-    ends = [(process.communicate(timeout=120), process.returncode) for process in two]
+    ends = [(process.communicate(timeout=240), process.returncode) for process in two]
     assert sorted(code for _, code in ends) == [0, 2]
     ((_, err), _), (winner,) = (
         next(end for end in ends if end[1] == 2),
@@ -75,7 +75,7 @@ def test_a_killed_driver_is_followed_at_once_and_status_names_it(driver: Driver,
     again = driver.start("run", long, *INLINE)
     wait_for(lambda: (newest(driver.storage) or (None, {}))[1]["holders"][0]["pid"] == again.pid)
     assert time.monotonic() - start < 30, "it does not wait until the lease expires"
-    out, err = again.communicate(timeout=120)
+    out, err = again.communicate(timeout=240)
     assert again.returncode == 0, err
     assert "taking over from" in out
     assert driver.json("status", long)["drivers"] == []
@@ -115,7 +115,7 @@ def test_a_driver_that_slept_through_a_takeover_stops(driver: Driver, long: Path
     other = Holder.here(None)
     assert leases.change(leases.holders()[0], [other])
     process.send_signal(signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 4, err
     assert err == ""
     assert f"tiny was taken over by {other.described()}" in out
@@ -143,9 +143,9 @@ def test_two_shards_at_once_equal_one_driver(driver: Driver, tmp_path: Path) -> 
         refused = driver.run("run", sweep, *more, *INLINE)
         assert refused.returncode in (0, 2)
         # All may have been done by then, and the two be about to end.
-        assert refused.returncode == 2 or all(process.wait(timeout=60) == 0 for process in two)
+        assert refused.returncode == 2 or all(process.wait(timeout=240) == 0 for process in two)
     for process in two:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
         assert "of shard" in out
     pd.testing.assert_frame_equal(ledger(driver.storage), ledger(whole.storage))
@@ -179,7 +179,7 @@ def test_a_shard_waits_for_a_retraining_that_a_living_shard_has(driver: Driver, 
     assert len(driver.records()) == searches
     number, holders = leases.holders()
     assert leases.change(number, [entry for entry in holders if entry != other])
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert f"pid {os.getpid()}, shard {other.shard}) since {other.since} is at it" in out
     assert len(driver.records()) > searches

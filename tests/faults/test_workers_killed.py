@@ -66,7 +66,7 @@ def test_killed_while_ray_starts(driver: Driver, sweep: Path, reference: pd.Data
                     break
         time.sleep(0.02)
     assert killed is not None
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     check_unbroken(driver, sweep, reference, {})
     no_process_is_left(driver)

@@ -306,7 +306,7 @@ def test_killed_for_real_it_loses_and_repeats_nothing(tmp_path: Path) -> None:
         reader = Ledger(LocalStorage(tmp_path))
         assert reader.trials()["trial_id"].tolist() == ids
         assert len(reader.epochs()) == len(reader.alphas()) == 240
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert not list(trials.glob("*.parquet"))
     assert sorted(pd.read_parquet(trials)["trial_id"]) == ids

@@ -225,7 +225,7 @@ def test_a_store_that_stops_answering_ends_the_run_and_the_same_command_goes_on(
         stack.callback(process.kill)
         wait_for(lambda: len(storage.keys("checkpoints")) > 2)
         s3.fail(1.0, "503")
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert process.returncode == 2, err
     assert len(err.splitlines()) == 1
     # Whichever request comes first.
@@ -253,7 +253,7 @@ def test_workers_of_a_cluster_get_the_variables_in_memory_alone(s3: FaultyS3, dr
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=bare
     )
     with contextlib.ExitStack() as stack:
-        stack.callback(head.communicate, timeout=60)
+        stack.callback(head.communicate, timeout=240)
         assert head.stdout is not None
         words = wait_for(lambda: (line := head.stdout.readline()).startswith("ADDRESS") and line.split())
         sweep = write_sweep(tmp_path / "s.yaml", retrain=None)

@@ -149,12 +149,12 @@ def test_watching_a_real_run_ends_with_it(driver: Driver, tmp_path: Path) -> Non
     sweep = write_sweep(tmp_path / "s.yaml", seeds=[0])
     watching = driver.start("status", sweep, "--watch", "--json", "--every", "0.1")
     running = driver.start("run", sweep, "--backend", "inline")
-    out, err = watching.communicate(timeout=120)
+    out, err = watching.communicate(timeout=240)
     assert watching.returncode == 0, err
     found = [json.loads(line) for line in out.splitlines()]
     assert (found[0]["done"], found[-1]["done"], found[-1]["missing"]) == (0, 2, 0)
     assert any(one["drivers"] for one in found)
-    assert running.wait(timeout=60) == 0
+    assert running.wait(timeout=240) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -163,7 +163,7 @@ def test_a_signal_ends_the_watching_alone(number: int, driver: Driver, sweep: Pa
     assert watching.stdout is not None
     assert "0 of 4 done" in watching.stdout.readline()
     watching.send_signal(number)
-    _, err = watching.communicate(timeout=60)
+    _, err = watching.communicate(timeout=240)
     assert (watching.returncode, err) == (4, "no longer watched; the sweep itself goes on\n")
 
 
@@ -196,7 +196,7 @@ def test_on_a_terminal_it_is_redrawn_and_the_cursor_comes_back(sweep: Path, tmp_
         assert "0/4 done" in shown
         process.send_signal(signal.SIGINT)
         wait_for(lambda: "no longer watched" in read(), 60)
-        assert process.wait(timeout=60) == 4
+        assert process.wait(timeout=240) == 4
         assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     finally:
         process.kill()
