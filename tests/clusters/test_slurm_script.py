@@ -73,7 +73,7 @@ def test_a_job_goes_back_into_the_queue_after_4_alone(job: dict[str, str], code:
 
 def test_a_notice_reaches_the_driver(job: dict[str, str]) -> None:
     process = run({**job, "CODE": "term"})
-    wait_for(Path(job["STARTED"]).exists, 30)
+    wait_for(Path(job["STARTED"]).exists)
     process.send_signal(signal.SIGTERM)
     assert end(process) == 4
     assert Path(job["TOLD"]).read_text() == "requeue 7\n"

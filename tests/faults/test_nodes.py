@@ -30,7 +30,7 @@ def test_nodes_are_killed_and_taken_away(driver: Driver, sweep: Path, reference:
     running = until_begun(driver, again)
     again.kill()
     again.communicate()
-    wait_for(lambda: not psutil.pid_exists(running["pid"]), 30)
+    wait_for(lambda: not psutil.pid_exists(running["pid"]))
     cluster.close()
     no_process_is_left(driver)
 

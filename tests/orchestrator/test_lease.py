@@ -194,7 +194,7 @@ def test_whoever_was_taken_over_hears_of_it(storage: Storage) -> None:
     lease.acquire()
     with lease.kept(lost.append):
         held_by(storage, elsewhere())
-        wait_for(lambda: lost, 10)
+        wait_for(lambda: lost)
     assert lost[0].startswith("s was taken over by ")
     assert "on far" in lost[0]
     assert [other.host for other in leases.holders()[1]] == ["far"]

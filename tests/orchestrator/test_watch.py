@@ -192,10 +192,10 @@ def test_on_a_terminal_it_is_redrawn_and_the_cursor_comes_back(sweep: Path, tmp_
         return shown
 
     try:
-        wait_for(lambda: read().count("no driver: nothing runs") >= 2, 60)
+        wait_for(lambda: read().count("no driver: nothing runs") >= 2)
         assert "0/4 done" in shown
         process.send_signal(signal.SIGINT)
-        wait_for(lambda: "no longer watched" in read(), 60)
+        wait_for(lambda: "no longer watched" in read())
         assert process.wait(timeout=240) == 4
         assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     finally:
