@@ -74,7 +74,7 @@ def until_begun(driver: Driver, process: subprocess.Popen[str], epochs: int = 2,
     return found
 
 
-def no_process_is_left(driver: Driver, seconds: float = 30.0) -> None:
+def no_process_is_left(driver: Driver, seconds: float = 120.0) -> None:
     """Everything that was started ends by itself."""
     try:
         wait_for(lambda: not driver.processes(), seconds)

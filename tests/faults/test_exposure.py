@@ -49,7 +49,7 @@ def test_it_listens_on_loopback_asks_for_a_token_and_dies_with_its_driver(driver
 
     process.kill()
     process.communicate()
-    no_process_is_left(driver, seconds=15)
+    no_process_is_left(driver)
 
 
 def _listening(process: psutil.Process) -> list:
