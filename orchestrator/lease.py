@@ -242,8 +242,11 @@ class Lease:
         ailing = False
         while not self._ended.wait(self.me.heartbeat):
             try:
+                number, holders = self.leases.holders()
+                if number == 0:
+                    # No takeover leaves nothing; whoever writes next finds out what has become of the storage.
+                    raise StorageError(f"nothing is left of it in {self.leases.storage.uri}")
                 self._beat()
-                _, holders = self.leases.holders()
                 ailing = False
             except StorageError as error:
                 if not ailing:

@@ -223,6 +223,22 @@ def test_a_storage_that_fails_for_a_while_loses_nothing(tmp_path: Path, monkeypa
     assert leases.holders()[1] == []
 
 
+def test_a_storage_that_is_gone_is_not_a_takeover_and_nothing_is_written_there(tmp_path: Path) -> None:
+    storage, said = LocalStorage(tmp_path / "results"), []
+    lease = Lease(Leases(storage, "s"), holder(heartbeat=0.02), said.append)
+    lease.acquire()
+    with lease.kept(pytest.fail):
+        (tmp_path / "results").rename(tmp_path / "aside")
+        (tmp_path / "results").mkdir()
+        wait_for(lambda: said)
+        time.sleep(0.1)
+        assert not list((tmp_path / "results").iterdir())
+        (tmp_path / "results").rmdir()
+        (tmp_path / "aside").rename(tmp_path / "results")
+    assert len(said) == 1
+    assert f"cannot be renewed: nothing is left of it in {storage.uri}" in said[0]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"holders": [{"pid": 1}]}', b"\xff"])
 def test_a_damaged_lease_says_what_to_do(storage: Storage, content: bytes) -> None:
     storage.create("leases/s/log/00000001.json", content)
