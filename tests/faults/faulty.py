@@ -74,13 +74,13 @@ def until_begun(driver: Driver, process: subprocess.Popen[str], epochs: int = 2,
     return found
 
 
-def no_process_is_left(driver: Driver, seconds: float = 120.0) -> None:
+def no_process_is_left(driver: Driver) -> None:
     """Everything that was started ends by itself."""
     try:
-        wait_for(lambda: not driver.processes(), seconds)
+        wait_for(lambda: not driver.processes(), 120)
     except AssertionError:
         left = [(process.pid, process.ppid(), process.name(), process.cmdline()) for process in driver.processes()]
-        raise AssertionError(f"left after {seconds} s: {left}") from None
+        raise AssertionError(f"left after two minutes: {left}") from None
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def near(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
 
 
 def examples(count: int) -> settings:
-    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    return settings(max_examples=count, suppress_health_check=list(HealthCheck), database=None)
 
 
 @examples(1200)
