@@ -217,12 +217,13 @@ class Search:
         )
 
     @torch.no_grad()
-    def _accuracy(self, sample: Sample, batches: int = 0) -> float:
-        """Percent right on the first so many batches of the validation half, or all; statistics from each batch."""
+    def _accuracy(self, sample: Sample, batches: int = 0, behind: int = 0) -> float:
+        """Percent right on so many batches of the validation half, or all; statistics from each batch."""
         self.model.eval()
         path = self.method.path(sample)
         tally = Tally(self.device)
-        every = self.data.batches(self.valid_half, self.config.batch_size, order=None, augment=None)
+        images = self.valid_half.roll(-behind * self.config.batch_size)
+        every = self.data.batches(images, self.config.batch_size, order=None, augment=None)
         for x, y in islice(every, batches or None):
             loss, logits = self.bilevel.loss(path, x, y)
             tally.add(loss, y, logits)

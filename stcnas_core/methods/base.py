@@ -41,8 +41,11 @@ def plain(cell: Choices) -> Sample:
     return Sample(cell, cell, plain=True)
 
 
-Judge = Callable[[Sample, int], float]
-"""Percent right of a sample on the first so many batches of the validation half; 0 is all of them."""
+Judge = Callable[[Sample, int, int], float]
+"""Percent right of a sample on so many batches of the validation half, 0 for all of them, behind the first so many.
+
+After the last batch comes the first again.
+"""
 
 
 class Method:

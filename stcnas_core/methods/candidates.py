@@ -70,4 +70,4 @@ def distinct(draw: Callable[[torch.Generator], Choices], count: int, seed: int) 
 
 
 def _best(cells: list[Choices], accuracy: Judge, batches: int) -> list[Choices]:
-    return sorted(cells, key=lambda cell: -accuracy(plain(cell), batches))
+    return sorted(cells, key=lambda cell: -accuracy(plain(cell), batches, 0))

@@ -84,14 +84,18 @@ class Stc(Method):
         return {"effects": self.effects}
 
     def choose(self, accuracy: Judge) -> None:
-        """Judge uniformly drawn cells by inherited weights and fit the effects of their operations."""
+        """Judge uniformly drawn cells by inherited weights and fit the effects of their operations.
+
+        Each is judged on the next images of the validation half: those that all cells shared would favour the same
+        operations in every cell, which no number of cells averages out.
+        """
         if self.config.derive_by == "alpha":
             return
         count: int = self.config.value("candidates")
         cells = distinct(lambda draws: self.uniform(draws).cell, count, self.config.seed)
         batches: int = self.config.value("candidate_batches")
         kinds, edges, operations = self.alpha.shape
-        judged = [accuracy(plain(cell), batches) for cell in cells]
+        judged = [accuracy(plain(cell), batches, turn * batches) for turn, cell in enumerate(cells)]
         self.effects.copy_(torch.from_numpy(main_effects((kinds, edges, operations), cells, judged)))
 
     @property

@@ -57,7 +57,8 @@ def test_the_best_of_the_candidates_is_chosen_in_two_rounds() -> None:
     method = build(candidates=200, candidate_batches=3)
     asked: list[tuple[Choices, int]] = []
 
-    def accuracy(sample: Sample, batches: int) -> float:
+    def accuracy(sample: Sample, batches: int, behind: int) -> float:
+        assert behind == 0  # so that cells are compared on the same images
         asked.append((sample.runs, batches))
         return merit(sample.runs) if batches else -merit(sample.runs)
 
@@ -74,7 +75,7 @@ def test_the_best_of_the_candidates_is_chosen_in_two_rounds() -> None:
 def test_ties_go_to_the_cell_that_was_drawn_first_and_the_whole_half_needs_one_round() -> None:
     method = build(DARTS, candidates=20, candidate_batches=0)
     asked: list[tuple[Choices, int]] = []
-    method.choose(lambda sample, batches: asked.append((sample.runs, batches)) or 50.0)
+    method.choose(lambda sample, batches, behind: asked.append((sample.runs, batches)) or 50.0)
     assert [batches for _, batches in asked] == [0] * 20
     assert method.derived() == asked[0][0]
 

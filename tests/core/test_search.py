@@ -13,6 +13,7 @@ from cells import DARTS_V2, MIXED_201
 
 from stcnas_core.errors import DivergedError, InputError
 from stcnas_core.methods import METHODS
+from stcnas_core.methods.base import Judge, plain
 from stcnas_core.retrain import Retrain, RetrainConfig
 from stcnas_core.search import Search, SearchConfig
 
@@ -233,6 +234,26 @@ def test_never_sampled_entries_fall_by_the_sum_of_the_rates() -> None:
         search.method.alpha[0, :, :3] = 0.6  # never the argmax
     search.run_epoch()
     assert search.method.alpha[0, :, 1].tolist() == pytest.approx([0.6 - 3 * 0.01] * 6, abs=2e-4)
+
+
+def test_cells_are_judged_on_one_part_of_the_validation_half_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(dataclasses.replace(BENCH_SMALL, epochs=1), device="cpu")
+    cell = plain(search.method.uniform(torch.Generator().manual_seed(1)).cell)
+    parts: list[float] = []
+
+    def choose(accuracy: Judge) -> None:
+        # 48 images are three batches, of which the fourth is the first again.
+        parts.extend(accuracy(cell, 1, behind) for behind in range(4))
+        parts.append(accuracy(cell, 2, 2))
+        parts.append(accuracy(cell, 0, 0))
+
+    monkeypatch.setattr(search.method, "choose", choose)
+    search.run_epoch()
+    first, second, third, again, last_and_first, whole = parts
+    assert len({first, second, third}) > 1
+    assert again == first
+    assert last_and_first == pytest.approx((third + first) / 2)
+    assert whole == pytest.approx((first + second + third) / 3)
 
 
 def test_a_digit_search_learns() -> None:

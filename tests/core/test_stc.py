@@ -153,24 +153,25 @@ def test_effects_of_operations_on_uniform_cells_can_replace_alpha_at_derivation(
     with torch.no_grad():
         method.alpha[0, :, 1] = 5.0
     by_alpha = method.derived()
-    asked: list[tuple[Sample, int]] = []
+    asked: list[tuple[Sample, int, int]] = []
 
-    def accuracy(sample: Sample, batches: int) -> float:
-        asked.append((sample, batches))
+    def accuracy(sample: Sample, batches: int, behind: int) -> float:
+        asked.append((sample, batches, behind))
         return 10.0 * sum(operation == (3 if edge % 2 else 2) for edge, operation in sample.cell[0])
 
     method.choose(accuracy)
     assert by_alpha == (tuple((edge, 1) for edge in range(6)),)
     assert method.derived() == (tuple((edge, 3 if edge % 2 else 2) for edge in range(6)),)
-    assert {batches for _, batches in asked} == {7}
-    assert len({sample.cell for sample, _ in asked}) == len(asked) <= 80
-    assert all(sample.plain for sample, _ in asked)
+    # Each on the seven batches that follow the last cell's.
+    assert [(batches, behind) for _, batches, behind in asked] == [(7, 7 * turn) for turn in range(len(asked))]
+    assert len({sample.cell for sample, _, _ in asked}) == len(asked) <= 80
+    assert all(sample.plain for sample, _, _ in asked)
     assert method.evaluated() == plain(method.derived())
 
 
 def test_by_default_stc_derives_by_alpha_and_judges_no_cell() -> None:
     method = stc()
-    method.choose(lambda sample, batches: pytest.fail("judged"))
+    method.choose(lambda sample, batches, behind: pytest.fail("judged"))
     with torch.no_grad():
         method.alpha[0, :, 2] = 2.0
     assert method.derived() == (tuple((edge, 2) for edge in range(6)),)
