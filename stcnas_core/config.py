@@ -142,8 +142,8 @@ class SearchConfig:
     discretization_consistency: bool = True
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
     derive_by: Literal["alpha", "effects"] = "alpha"
-    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the trained
-    weights give to `candidates` uniformly drawn cells."""
+    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the weights give
+    to `candidates` uniformly drawn cells after each epoch that moves alphas."""
 
     temperature: str | None = None
     """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,
@@ -167,10 +167,11 @@ class SearchConfig:
     """DATA: Gumbel-softmax samples whose union runs (M)."""
     candidates: int | None = None
     """RSPS, SETN, ENAS: cells that are drawn after the last epoch, to keep the best with inherited weights; STC: those
-    that `derive_by: effects` is fitted to. Null is the method's own, 1000 for RSPS, 100 for SETN, ENAS, 200 for STC."""
+    that `derive_by: effects` adds after each epoch that moves alphas. Null is the method's own, 1000 for RSPS, 100 for
+    SETN, ENAS and STC."""
     candidate_batches: int | None = None
     """RSPS, SETN, ENAS, STC: validation batches that each of them is judged on, 0 for the whole half; null is the
-    method's own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS, 40 for STC."""
+    method's own, 10 for RSPS (and the whole half for the best ten), the whole half for SETN, 1 for ENAS, 8 for STC."""
     entropy_weight: float = 1e-4
     """ENAS: coefficient of the controller's entropy in its reward."""
 

@@ -7,8 +7,8 @@ runs of a factorial experiment, whose factors are the edges, and a model without
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from stcnas_core.path import Choices
 
@@ -16,18 +16,40 @@ PENALTY = 1.0
 """Ridge penalty on squared effects: as if each operation had been seen once more, with no effect."""
 
 
-def main_effects(
-    shape: tuple[int, int, int], cells: Sequence[Choices], accuracies: Sequence[float]
-) -> NDArray[np.float64]:
-    """Effects (T, E, K), in the unit of `accuracies` around their mean; -inf for an operation that is in no cell.
+class MainEffects:
+    """The ridge fit of accuracy by the sum of a cell's effects, over groups of cells that were judged by equal weights.
 
-    The ridge fit of accuracy by the sum of a cell's effects.
+    Accuracies count by their distance from their group's mean, in its standard deviations: what differs between groups
+    is how far the weights were trained, and says nothing about cells. `gram` (N, N) and `moment` (N,), N = T E K, are
+    all that has to be kept of what was judged.
     """
-    design = np.zeros((len(cells), *shape))
-    for row, cell in enumerate(cells):
-        for kind, choices in enumerate(cell):
-            for edge, operation in choices:
-                design[row, kind, edge, operation] = 1.0
-    flat, y = design.reshape(len(cells), -1), np.asarray(accuracies, dtype=np.float64)
-    effects = np.linalg.solve(flat.T @ flat + PENALTY * np.eye(flat.shape[1]), flat.T @ (y - y.mean()))
-    return np.where(design.any(axis=0), effects.reshape(shape), -np.inf)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, size = shape, torch.Size(shape).numel()
+        self.gram = torch.zeros(size, size, dtype=torch.float64)
+        self.moment = torch.zeros(size, dtype=torch.float64)
+
+    def add(self, cells: Sequence[Choices], accuracies: Sequence[float]) -> None:
+        """Take up cells that the same weights have judged; equal accuracies, as of a single cell, say nothing."""
+        design = torch.zeros(len(cells), *self.shape, dtype=torch.float64)
+        for row, cell in enumerate(cells):
+            for kind, choices in enumerate(cell):
+                for edge, operation in choices:
+                    design[row, kind, edge, operation] = 1.0
+        flat, y = design.flatten(1), torch.tensor(accuracies, dtype=torch.float64)
+        distance = y - y.mean()
+        spread = distance.square().mean().sqrt()
+        self.gram += flat.T @ flat
+        if spread > 0:
+            self.moment += flat.T @ (distance / spread)
+
+    def fit(self) -> Tensor:
+        """Effects (T, E, K) in standard deviations of a group; -inf for an operation that no cell had."""
+        seen = self.gram.diagonal() > 0
+        effects = torch.linalg.solve(self.gram + PENALTY * torch.eye(len(seen), dtype=torch.float64), self.moment)
+        return torch.where(seen, effects, -torch.inf).reshape(self.shape)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no cell has been taken up."""
+        return not bool(self.gram.any())

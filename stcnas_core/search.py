@@ -163,6 +163,8 @@ class Search:
                 "its configuration is recorded as it is, lower lr or alpha_lr in a new setting"
             )
         self.method.end(epoch)
+        if not warmup:
+            self.method.judge(epoch, self._accuracy)
         self.epoch += 1
         if self.finished:
             self.method.choose(self._accuracy)

@@ -104,6 +104,9 @@ class Method:
     def end(self, epoch: int) -> None:
         """Called after the last step of an epoch, before what was searched is evaluated."""
 
+    def judge(self, epoch: int, accuracy: Judge) -> None:
+        """Called after each epoch that moves alphas: a method that asks the trained weights meanwhile does it here."""
+
     @property
     def cells(self) -> int:
         """Cells of the supernet in the present stage, as the space counts them."""

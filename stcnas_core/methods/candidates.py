@@ -44,7 +44,7 @@ class CandidateMethod(Method):
 
     def choose(self, accuracy: Judge) -> None:
         """Keep the best of the candidates; a cell that is drawn twice is judged once."""
-        cells = distinct(self.candidate, self.candidates, self.config.seed)
+        cells = distinct(self.candidate, self.candidates, stream(self.config.seed, "candidates"))
         if self.candidate_batches > 0:
             cells = _best(cells, accuracy, self.candidate_batches)[: self.finalists]
         cell = cells[0] if len(cells) == 1 else _best(cells, accuracy, 0)[0]
@@ -63,9 +63,8 @@ class CandidateMethod(Method):
         return plain(self.derived())
 
 
-def distinct(draw: Callable[[torch.Generator], Choices], count: int, seed: int) -> list[Choices]:
-    """The cells of so many draws after a search, each once, in the order in which they were drawn."""
-    draws = stream(seed, "candidates")
+def distinct(draw: Callable[[torch.Generator], Choices], count: int, draws: torch.Generator) -> list[Choices]:
+    """The cells of so many draws, each once, in the order in which they were drawn."""
     return list(dict.fromkeys(draw(draws) for _ in range(count)))
 
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.effects import main_effects
+from stcnas_core.effects import MainEffects
 from stcnas_core.methods.base import Judge, Method, Sample, plain
 from stcnas_core.methods.candidates import distinct
 from stcnas_core.path import Choices, everything, select
+from stcnas_core.randomness import stream
 from stcnas_core.schedules import Ramp
 from stcnas_core.topology import Topology
 
@@ -23,8 +24,8 @@ class Stc(Method):
         index = groups(topology, config.js_scope)
         self.groups, self.group_count = index.to(device), int(index.max()) + 1
         self.js_lambda = Ramp.parse(config.js_lambda)
-        self.effects = torch.zeros(tuple(self.alpha.shape), dtype=torch.float64)
-        """What derivation ranks by (T, E, K) where that is not alpha; zero until the search is over."""
+        self.effects = MainEffects(tuple(self.alpha.shape))
+        """What derivation ranks by where that is not alpha, of all cells that were judged so far."""
         self.anneal(0.0)
 
     def anneal(self, progress: float) -> None:
@@ -80,11 +81,11 @@ class Stc(Method):
                 self.alpha.clamp_(0.0, 1.0)
 
     def buffers(self) -> dict[str, Tensor]:
-        """The fitted effects."""
-        return {"effects": self.effects}
+        """What the effects are fitted to."""
+        return {"gram": self.effects.gram, "moment": self.effects.moment}
 
-    def choose(self, accuracy: Judge) -> None:
-        """Judge uniformly drawn cells by inherited weights and fit the effects of their operations.
+    def judge(self, epoch: int, accuracy: Judge) -> None:
+        """Judge uniformly drawn cells by the weights as they are, for the effects of their operations.
 
         Each is judged on the next images of the validation half: those that all cells shared would favour the same
         operations in every cell, which no number of cells averages out.
@@ -92,28 +93,23 @@ class Stc(Method):
         if self.config.derive_by == "alpha":
             return
         count: int = self.config.value("candidates")
-        cells = distinct(lambda draws: self.uniform(draws).cell, count, self.config.seed)
         batches: int = self.config.value("candidate_batches")
-        kinds, edges, operations = self.alpha.shape
-        judged = [accuracy(plain(cell), batches, turn * batches) for turn, cell in enumerate(cells)]
-        self.effects.copy_(torch.from_numpy(main_effects((kinds, edges, operations), cells, judged)))
-
-    @property
-    def chosen(self) -> bool:
-        """Whether effects have been fitted."""
-        return bool(self.effects.any())
+        cells = distinct(lambda draws: self.uniform(draws).cell, count, stream(self.config.seed, "candidates", epoch))
+        first = epoch * count
+        judged = [accuracy(plain(cell), batches, (first + turn) * batches) for turn, cell in enumerate(cells)]
+        self.effects.add(cells, judged)
 
     def derived(self) -> Choices:
-        """By alpha, or once they are fitted by the effects: argmax per edge, best edges per node."""
-        if not self.chosen:
+        """By alpha, or once there are any by the effects: argmax per edge, best edges per node."""
+        if self.effects.empty:
             return super().derived()
-        return select(self.topology, self.effects.numpy(), allow_none=self.config.sample_none)
+        return select(self.topology, self.effects.fit().numpy(), allow_none=self.config.sample_none)
 
     def evaluated(self) -> Sample:
         """The derived sub-network, weighted if derived by alpha; the whole supernet without cell consistency."""
-        if self.chosen:
-            return plain(self.derived())
         cell = self.derived()
+        if not self.effects.empty:
+            return plain(cell)
         return Sample(cell if self.config.cell_consistency else everything(self.topology), cell)
 
 

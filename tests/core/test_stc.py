@@ -12,7 +12,7 @@ from stcnas_core.config import SearchConfig
 from stcnas_core.methods.base import Sample, plain
 from stcnas_core.methods.darts import Darts
 from stcnas_core.methods.stc import Stc, groups, jensen_shannon
-from stcnas_core.path import everything
+from stcnas_core.path import Choices, everything
 from stcnas_core.topology import DARTS, NASBENCH201
 
 
@@ -159,25 +159,47 @@ def test_effects_of_operations_on_uniform_cells_can_replace_alpha_at_derivation(
         asked.append((sample, batches, behind))
         return 10.0 * sum(operation == (3 if edge % 2 else 2) for edge, operation in sample.cell[0])
 
-    method.choose(accuracy)
+    method.judge(4, accuracy)
     assert by_alpha == (tuple((edge, 1) for edge in range(6)),)
     assert method.derived() == (tuple((edge, 3 if edge % 2 else 2) for edge in range(6)),)
-    # Each on the seven batches that follow the last cell's.
-    assert [(batches, behind) for _, batches, behind in asked] == [(7, 7 * turn) for turn in range(len(asked))]
+    # Each on the seven batches that follow the last cell's; four epochs of 80 cells were before.
+    assert [(batches, behind) for _, batches, behind in asked] == [(7, 7 * (320 + turn)) for turn in range(len(asked))]
     assert len({sample.cell for sample, _, _ in asked}) == len(asked) <= 80
     assert all(sample.plain for sample, _, _ in asked)
     assert method.evaluated() == plain(method.derived())
 
 
+def test_effects_are_of_the_cells_of_all_epochs_and_go_on_from_a_checkpoint() -> None:
+    def accuracy(sample: Sample, batches: int, behind: int) -> float:
+        return float(sum(operation == 2 for _, operation in sample.cell[0]) + behind % 3)
+
+    config = {"derive_by": "effects", "candidates": 30, "candidate_batches": 1}
+    whole, first, second = (stc(**config) for _ in range(3))
+    cells = [set[Choices](), set[Choices]()]
+    for epoch in (0, 1):
+        whole.judge(epoch, lambda sample, batches, behind, seen=cells[epoch]: seen.add(sample.cell) or 50.0 + behind)
+    assert len(cells[0] | cells[1]) > 50  # other cells in each epoch
+    assert whole.effects.gram.diagonal().sum() == 6 * (len(cells[0]) + len(cells[1]))
+
+    whole = stc(**config)
+    for epoch in (0, 1):
+        whole.judge(epoch, accuracy)
+    first.judge(0, accuracy)
+    second.restore({**first.parameters(), **first.buffers()})
+    assert second.derived() == first.derived()
+    second.judge(1, accuracy)
+    assert torch.equal(second.effects.fit(), whole.effects.fit())
+
+
 def test_by_default_stc_derives_by_alpha_and_judges_no_cell() -> None:
     method = stc()
-    method.choose(lambda sample, batches, behind: pytest.fail("judged"))
+    method.judge(0, lambda sample, batches, behind: pytest.fail("judged"))
     with torch.no_grad():
         method.alpha[0, :, 2] = 2.0
     assert method.derived() == (tuple((edge, 2) for edge in range(6)),)
     assert not {"candidates", "candidate_batches"} & SearchConfig(candidates=3).effective().keys()
     fitted = SearchConfig(derive_by="effects").effective()
-    assert (fitted["candidates"], fitted["candidate_batches"]) == (200, 40)
+    assert (fitted["candidates"], fitted["candidate_batches"]) == (100, 8)
 
 
 def test_a_sample_has_as_many_edges_as_the_target_cell() -> None:
