@@ -142,8 +142,8 @@ class SearchConfig:
     discretization_consistency: bool = True
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
     derive_by: Literal["alpha", "effects"] = "alpha"
-    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the weights give
-    to `candidates` uniformly drawn cells after each epoch that moves alphas."""
+    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the weights
+    give to `candidates` uniformly drawn cells after each epoch that moves alphas."""
 
     temperature: str | None = None
     """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,

@@ -23,9 +23,9 @@ def fit(shape: tuple[int, ...], cells, accuracies) -> np.ndarray:
 
 
 def test_effects_of_a_balanced_experiment_are_shrunk_means() -> None:
-    # Edge 0 adds 3, 0, -3, whose standard deviation is sqrt(6); edge 1 nothing. In all nine cells each operation is seen
-    # three times, so that least squares gives the mean of what has it, and the penalty of one observation shrinks it by
-    # 3 / (3 + 1).
+    # Edge 0 adds 3, 0, -3, whose standard deviation is sqrt(6); edge 1 nothing. In all nine cells each operation is
+    # seen three times, so that least squares gives the mean of what has it, and the penalty of one observation shrinks
+    # it by 3 / (3 + 1).
     accuracies = [60.0 + (3, 0, -3)[cell[0][0][1]] for cell in ALL]
     expected = np.array([[2.25, 0.0, -2.25], [0.0, 0.0, 0.0]]) / math.sqrt(6)
     assert fit(SHAPE, ALL, accuracies)[0] == pytest.approx(expected, abs=1e-12)
