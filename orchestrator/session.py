@@ -42,14 +42,18 @@ class Options:
     shard: Shard | None = None
 
     def command(self, verb: str, *more: str) -> str:
-        """A command line of another verb on the same sweep."""
-        if verb == "run" and self.simulation is not None:
-            verb, more = "simulate", (*self.simulation.options(), "--backend", self.backend, *self.part())
+        """A command line of a verb on the same sweep; one that runs does so in the same place, the same shard."""
+        if verb == "run":
+            more = (*self._place(), *more)
+            if self.simulation is not None:
+                verb, more = "simulate", (*self.simulation.options(), *self._place())
         return command_line(verb, self.sweep, self.storage, self.profile, self.overrides, *more)
 
-    def part(self) -> tuple[str, ...]:
-        """The words that ask for the same shard again."""
-        return () if self.shard is None else ("--shard", str(self.shard))
+    def _place(self) -> tuple[str, ...]:
+        backend = () if self.backend == "ray" and self.simulation is None else ("--backend", self.backend)
+        address = () if self.address is None else ("--address", self.address)
+        shard = () if self.shard is None else ("--shard", str(self.shard))
+        return (*backend, *address, *shard)
 
 
 def command_line(
@@ -101,7 +105,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
             print(interruption.reason, file=out)
         print(
             f"stopped with {done} of {len(overview.trials)} trials done; finished trials and epochs are kept, "
-            f"go on with: {options.command('run', *options.part())}",
+            f"go on with: {options.command('run')}",
             file=out,
             flush=True,
         )
@@ -206,7 +210,7 @@ def _conclude(overview: Overview, options: Options, out: TextIO) -> int:
         waiting += f", {missing - not_started} wait for them" if missing > not_started else ""
         print(
             f"{overview.count('done')} done, {failed} failed{waiting}; to run them again: "
-            f"{options.command('run', *options.part(), '--retry-failed')}",
+            f"{options.command('run', '--retry-failed')}",
             file=out,
         )
     elif missing:

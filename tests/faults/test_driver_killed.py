@@ -66,6 +66,7 @@ def test_told_to_stop_it_stops_cleanly(
     assert process.returncode == 4, err
     assert "Traceback" not in err
     assert "go on with: stcnas run" in out.splitlines()[-1]
+    assert ("--backend inline" in out.splitlines()[-1]) == (backend == "inline")
     wait_for(lambda: not driver.processes(), seconds=20)
     kept |= driver.records()
     again = driver.run("run", sweep, "--backend", "inline", "--json")

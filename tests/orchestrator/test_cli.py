@@ -3,6 +3,7 @@
 import io
 import json
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -159,10 +160,13 @@ def test_a_failed_trial_is_a_record_the_others_finish_and_it_can_be_retried(
 
     code, out, _ = stcnas("run", sweep, *at, "--backend", "inline")
     assert code == 3
-    assert "to run them again" in out
+    (told,) = (line for line in out.splitlines() if "to run them again" in line)
     assert driver.records() == before
 
-    code, _, _ = stcnas("run", sweep, *at, "--backend", "inline", "--retry-failed")
+    # The command that it tells, in the same place as the first.
+    program, *again = shlex.split(told.partition("to run them again: ")[2])
+    assert (program, "inline" in again) == ("stcnas", True)
+    code, _, _ = stcnas(*again)
     assert code == 3
     after = driver.records()
     assert {name for name in before if before[name] != after[name]} == {failure["id"]}
