@@ -1,5 +1,6 @@
 """Settings compared by paired seeds: the differences, and how many seeds would tell settings apart."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ from scipy.special import chdtri
 from analysis import power
 from analysis.ablation import outcome
 from analysis.formats import MISSING, Table, count, fixed, interval, mean_std
-from analysis.results import Results
+from analysis.inherited import ranked
+from analysis.results import Results, Run
 from analysis.statistics import SMALLEST_TESTED, Difference, Interval, Summary, holm, paired_difference
 
 STATED = (0.1, 0.25, 0.5, 1.0, 2.0)
@@ -33,10 +35,22 @@ def comparisons(results: Results) -> tuple[Comparison, ...]:
     Empty where there is nothing to compare, or where the first setting is but Optuna's first suggestion. Cells that the
     sweep names have no seed of a search, and no pair.
     """
+    return _compared(results, outcome(results)[1])
+
+
+def ranking_comparisons(results: Results) -> tuple[Comparison, ...]:
+    """The same of Kendall's tau-b after the last epoch, between settings that ranked cells."""
+    last = {found.run.trial_id: found for found in ranked(results)}
+    taus = {trial_id: found.agreement.tau.value for trial_id, found in last.items()}
+    settings = {found.run.setting for found in last.values()}
+    found = _compared(results, lambda run: taus.get(run.trial_id))
+    return tuple(one for one in found if {one.setting, one.minus} <= settings)
+
+
+def _compared(results: Results, judged: Callable[[Run], float | None]) -> tuple[Comparison, ...]:
     searched = list(dict.fromkeys(run.setting for run in results.runs if run.state != "given"))
     if results.study is not None:
         return ()
-    _, judged = outcome(results)
     by_seed = {setting: {run.seed: judged(run) for run in results.of(setting)} for setting in searched}
     ours = [setting for setting in searched if _is_stc(setting)]
     if len(ours) == 1 and len(searched) > 1:
@@ -53,7 +67,16 @@ def _is_stc(setting: str) -> bool:
 
 def paired(results: Results) -> Table | None:
     """The difference of each comparison: mean, bootstrap interval, effect size, exact test; None without any."""
-    found = comparisons(results)
+    return _table("paired", f"Percentage points of {outcome(results)[0]}", comparisons(results))
+
+
+def paired_rankings(results: Results) -> Table | None:
+    """The same of how well the inherited weights of settings rank cells; None where none or one ranked any."""
+    title = "Kendall's τ-b of inherited with true accuracy after the last epoch"
+    return _table("inherited-paired", title, ranking_comparisons(results))
+
+
+def _table(name: str, what: str, found: tuple[Comparison, ...]) -> Table | None:
     if not found:
         return None
     adjusted = holm([one.difference.p_value for one in found])
@@ -88,9 +111,8 @@ def paired(results: Results) -> Table | None:
         for one, p in zip(found, adjusted, strict=True)
     )
     return Table(
-        "paired",
-        f"Percentage points of {outcome(results)[0]}, one setting minus another, paired by seed (± sample standard "
-        "deviation).",
+        name,
+        f"{what}, one setting minus another, paired by seed (± sample standard deviation).",
         columns,
         rows,
         frozenset(measured),

@@ -88,6 +88,7 @@ def tables_of(results: Results) -> dict[str, Table]:
         agreement.edges_table(results),
         rank_table.ranking_table(results),
         inherited.by_setting(results),
+        paired.paired_rankings(results),
         inherited.by_search(results),
         search_cost(results),
         tables.cost(results),

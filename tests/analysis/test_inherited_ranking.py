@@ -13,6 +13,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from analysis.inherited import by_search, by_setting, ranked
 from analysis.inherited_lines import draw_inherited
+from analysis.paired import paired_rankings
 from analysis.ranking import agreement
 from analysis.report import write_report
 from analysis.results import collect
@@ -150,6 +151,19 @@ def test_a_single_search_has_the_interval_of_its_cells(truth):
     assert record["derived_regret_low"] is None
 
 
+def test_settings_are_compared_by_how_well_they_rank_with_paired_seeds(truth):
+    ledger = _ledger(settings=("good", "bad", "unranked"))
+    ranks = _ranks(ledger, truth)
+    unranked = {row["trial_id"] for row in ledger.trial_rows if row["setting"] == "unranked"}
+    # Of one of the three pairs there is half a ranking alone.
+    (lost, *_) = (row["trial_id"] for row in ledger.trial_rows if row["setting"] == "bad")
+    ranks = ranks[~ranks["trial_id"].isin(unranked | {lost})]
+    table = paired_rankings(collect(ledger.sweep, ledger.planned, *ledger.frames, ranks, truth))
+    assert [(row[0], row[1], row[2]) for row in table.rows] == [("bad", "good", "2")]
+    assert table.records[0]["difference_mean"] == pytest.approx(-2)
+    assert "Kendall's τ-b" in table.caption
+
+
 def test_every_ranking_is_a_row(truth):
     _, results = _results(truth)
     table = by_search(results)
@@ -174,6 +188,7 @@ def test_without_ranks_or_a_benchmark_there_is_no_table(truth):
     for parts in ((None, truth), (ranks, None), (None, None)):
         results = collect(ledger.sweep, ledger.planned, *ledger.frames, *parts)
         assert by_setting(results) is by_search(results) is draw_inherited(results, "x", Sheet()) is None
+        assert paired_rankings(results) is None
 
 
 def test_the_report_has_a_section_of_it(truth, tmp_path):
@@ -185,6 +200,8 @@ def test_the_report_has_a_section_of_it(truth, tmp_path):
     assert "good: epoch 2 1.00 (n = 3), epoch 4 1.00 (n = 3)" in page
     assert "Thin lines are searches (n: good 3, bad 3)" in page
     assert (tmp_path / "inherited.tex").is_file()
+    assert pd.read_csv(tmp_path / "inherited-paired.csv")["difference_mean"].tolist() == pytest.approx([-2])
+    assert 'href="inherited-paired.csv"' in page
     assert len(pd.read_csv(tmp_path / "inherited-searches.csv")) == 12
     write_report(ledger.sweep, ledger.planned, *ledger.frames, tmp_path / "no", ranks=ranks)
     assert "no benchmark table knows their true accuracies" in (tmp_path / "no" / "index.html").read_text()
