@@ -114,9 +114,9 @@ def _cautions(x: np.ndarray, y: np.ndarray, interval: Interval | None) -> tuple[
     found: list[str] = []
     if len(x) < FEW:
         found.append(f"Too few to conclude: {len(x)} pair{'' if len(x) == 1 else 's'}.")
-    for name, values in (("search", x), ("retrain", y)):
+    for name, values in (("search accuracies", x), ("outcomes", y)):
         if len(values) > 1 and (spread := float(np.ptp(values))) < NARROW:
-            found.append(f"The {name} accuracies span only {spread:.2f} points, so that chance ranks most pairs.")
+            found.append(f"The {name} span only {spread:.2f} points, so that chance ranks most pairs.")
     if interval is not None and interval.low <= 0 <= interval.high:
         found.append("The interval includes 0: these runs show no ranking in either direction.")
     return tuple(found)

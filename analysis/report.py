@@ -69,10 +69,10 @@ def status_line(results: Results) -> str:
         return f"Simulated, no result: {finished} of {total} trials played"
     if results.complete:
         return f"Complete: {finished} of {total} trials finished"
-    word = "Not started" if finished + failed == 0 else "Half done" if missing else "Done, with failures"
+    word = "Not started" if finished + failed == 0 else "Unfinished" if missing else "Done, with failures"
     rest = [f"{amount} {state}" for amount, state in ((failed, "failed"), (missing, "missing")) if amount]
     if results.to_come:
-        word, rest = "Half done", [*rest, f"{results.to_come} suggestions to come"]
+        word, rest = "Unfinished", [*rest, f"{results.to_come} suggestions to come"]
     return f"{word}: {', '.join([f'{finished} of {total} trials finished', *rest])}"
 
 

@@ -103,9 +103,9 @@ def test_a_watched_page_is_read_anew(browser: Browser, tmp_path: Path) -> None:
     written(make_ledger(missing=7, epochs=1), tmp_path)
     browser.value("new Promise(done => setTimeout(done, 0))")
     for _ in range(200):
-        if "Half done" in browser.text():
+        if "Unfinished" in browser.text():
             break
-    assert "Half done" in browser.text()
+    assert "Unfinished" in browser.text()
     assert browser.value("document.querySelector('meta[http-equiv]')") is None
 
 

@@ -82,7 +82,7 @@ def test_no_interval_below_five_pairs_and_a_warning():
 
 def test_warns_of_a_narrow_range():
     ranking = rank_correlation([(50 + 10 * i, 97 + 0.1 * i) for i in range(6)])
-    assert ranking.cautions == ("The retrain accuracies span only 0.50 points, so that chance ranks most pairs.",)
+    assert ranking.cautions == ("The outcomes span only 0.50 points, so that chance ranks most pairs.",)
 
 
 def test_warns_where_the_interval_includes_zero():

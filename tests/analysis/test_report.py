@@ -118,7 +118,7 @@ def test_every_caption_states_what_was_run(sixteen):
 def test_half_done_sweep_is_visible_at_the_top_and_shows_what_there_is(half_done):
     page = Page(half_done)
     top = page.text[: page.text.index("Settings compared")]
-    assert "Half done: 9 of 15 trials finished, 1 failed, 5 missing" in top
+    assert "Unfinished: 9 of 15 trials finished, 1 failed, 5 missing" in top
     assert "Scaled down." in top
     assert "1 (3 missing)" in page.text
     assert "DivergedError: epoch 3: the loss became nan" in page.text

@@ -82,7 +82,7 @@ def test_suggestions_stand_best_first_whole_before_stopped_before_failed(tmp_pat
     assert table.set_index("suggestion").loc[4].isna()["derived_accuracy_mean"]
     html = paths["index.html"].read_text()
     assert "5 of 6 suggestions were made (3 finished, 1 stopped, 1 failed), by the sampler tpe" in html
-    assert "Half done" in html
+    assert "Unfinished" in html
     assert "1 suggestions to come" in html
     # No setting was chosen to be compared with.
     assert "paired.csv" not in paths
