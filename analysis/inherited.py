@@ -63,9 +63,14 @@ def ranked(results: Results) -> tuple[Ranked, ...]:
     return tuple(found)
 
 
+def last_rankings(results: Results) -> dict[str, Ranked]:
+    """The last ranking of each search that has one, by trial id."""
+    return {found.run.trial_id: found for found in ranked(results)}
+
+
 def by_setting(results: Results) -> Table | None:
     """One row a setting: the last ranking of each of its searches, over the searches; None where nothing is ranked."""
-    last = {found.run.trial_id: found for found in ranked(results)}
+    last = last_rankings(results)
     if not last or results.truth is None:
         return None
     rows, records = [], []

@@ -9,7 +9,7 @@ from scipy.special import chdtri
 from analysis import power
 from analysis.ablation import outcome
 from analysis.formats import MISSING, Table, count, fixed, interval, mean_std
-from analysis.inherited import ranked
+from analysis.inherited import last_rankings
 from analysis.results import Results, Run
 from analysis.statistics import SMALLEST_TESTED, Difference, Interval, Summary, holm, paired_difference
 
@@ -40,7 +40,7 @@ def comparisons(results: Results) -> tuple[Comparison, ...]:
 
 def ranking_comparisons(results: Results) -> tuple[Comparison, ...]:
     """The same of Kendall's tau-b after the last epoch, between settings that ranked cells."""
-    last = {found.run.trial_id: found for found in ranked(results)}
+    last = last_rankings(results)
     taus = {trial_id: found.agreement.tau.value for trial_id, found in last.items()}
     settings = {found.run.setting for found in last.values()}
     found = _compared(results, lambda run: taus.get(run.trial_id))

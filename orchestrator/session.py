@@ -43,10 +43,10 @@ class Options:
 
     def command(self, verb: str, *more: str) -> str:
         """A command line of a verb on the same sweep; one that runs does so in the same place, the same shard."""
-        if verb == "run":
+        if verb == "run" and self.simulation is not None:
+            verb, more = "simulate", (*self.simulation.options(), *self._place())
+        elif verb == "run":
             more = (*self._place(), *more)
-            if self.simulation is not None:
-                verb, more = "simulate", (*self.simulation.options(), *self._place())
         return command_line(verb, self.sweep, self.storage, self.profile, self.overrides, *more)
 
     def _place(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stcnas_core.path import Choices
+from stcnas_core.path import Choices, indicator
 
 PENALTY = 1.0
 """Ridge penalty on squared effects: as if each operation had been seen once more, with no effect."""
@@ -31,12 +31,8 @@ class MainEffects:
 
     def add(self, cells: Sequence[Choices], accuracies: Sequence[float]) -> None:
         """Take up cells that the same weights have judged; equal accuracies, as of a single cell, say nothing."""
-        design = torch.zeros(len(cells), *self.shape, dtype=torch.float64)
-        for row, cell in enumerate(cells):
-            for kind, choices in enumerate(cell):
-                for edge, operation in choices:
-                    design[row, kind, edge, operation] = 1.0
-        flat, y = design.flatten(1), torch.tensor(accuracies, dtype=torch.float64)
+        flat = torch.stack([indicator(cell, self.shape) for cell in cells]).flatten(1).double()
+        y = torch.tensor(accuracies, dtype=torch.float64)
         distance = y - y.mean()
         spread = distance.square().mean().sqrt()
         self.gram += flat.T @ flat

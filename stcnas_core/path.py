@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -69,6 +70,15 @@ def everything(topology: Topology) -> Choices:
     """Every operation that each edge may have, as a supernet without sampling runs them."""
     cell = tuple((edge, k) for edge in range(len(topology.edges)) for k in topology.possible(edge))
     return (cell,) * len(topology.kinds)
+
+
+def indicator(choices: Choices, shape: tuple[int, ...]) -> Tensor:
+    """One for each operation that is chosen, else zero: (T, E, K) float32 on the CPU."""
+    marked = torch.zeros(shape)
+    for kind, chosen in enumerate(choices):
+        for edge, operation in chosen:
+            marked[kind, edge, operation] = 1.0
+    return marked
 
 
 def to_genotype(topology: Topology, chosen: Choices) -> Genotype:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stcnas_core.methods.base import Method, Sample, plain
-from stcnas_core.path import everything
+from stcnas_core.path import everything, indicator
 
 if TYPE_CHECKING:
     from stcnas_core.bilevel import Batch, Bilevel
@@ -41,10 +41,7 @@ class Nasp(Method):
 
     def weigh(self, sample: Sample) -> Tensor:
         """prox_C1(alpha): one for the operations of the cell, else zero; its gradient is handed on to alpha."""
-        cell = torch.zeros(tuple(self.alpha.shape))
-        for kind, choices in enumerate(sample.cell):
-            for edge, operation in choices:
-                cell[kind, edge, operation] = 1.0
+        cell = indicator(sample.cell, tuple(self.alpha.shape))
         return self.alpha + (cell.to(self.device) - self.alpha).detach()
 
     def sample(self, noise: float, generator: torch.Generator) -> Sample:

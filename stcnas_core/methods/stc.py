@@ -10,7 +10,7 @@ from stcnas_core.config import SearchConfig
 from stcnas_core.effects import MainEffects
 from stcnas_core.methods.base import Judge, Method, Sample, plain
 from stcnas_core.methods.candidates import distinct
-from stcnas_core.path import Choices, everything, select
+from stcnas_core.path import Choices, everything, indicator, select
 from stcnas_core.randomness import stream
 from stcnas_core.schedules import Ramp
 from stcnas_core.topology import Topology
@@ -64,11 +64,7 @@ class Stc(Method):
         """JS(alpha_s || alpha) of Eq. 9, the mean over the scope's distributions, in nats: between 0 and ln 2."""
         if not self.config.discretization_consistency:
             return None
-        mask = torch.zeros(tuple(self.alpha.shape))
-        for kind, choices in enumerate(cell):
-            for edge, operation in choices:
-                mask[kind, edge, operation] = 1.0
-        mask = mask.to(self.device)
+        mask = indicator(cell, tuple(self.alpha.shape)).to(self.device)
         weights = self.weights()
         if self.config.js_gradient == "sampled":
             weights = torch.where(mask > 0, weights, weights.detach())
@@ -81,7 +77,9 @@ class Stc(Method):
                 self.alpha.clamp_(0.0, 1.0)
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the effects are fitted to."""
+        """What the effects are fitted to, where derivation asks for them."""
+        if self.config.derive_by == "alpha":
+            return {}
         return {"gram": self.effects.gram, "moment": self.effects.moment}
 
     def judge(self, epoch: int, accuracy: Judge) -> None:
