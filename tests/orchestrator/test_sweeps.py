@@ -196,21 +196,45 @@ def test_smoke_runs_all_settings_on_few_digits(name):
     assert (retraining.dataset, retraining.auxiliary_weight > 0 and not without_head) == ("digits", False)
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if name != "table5"])  # ImageNet is not for two cores
+OTHER_TASK = {("table8", "no-task-dataset"), ("table5", "stc-no-depth-task")}
+"""Settings that are searched on other data than they are judged on."""
+
+
+@pytest.mark.parametrize("name", [*PAPER, "table3"])
 def test_local_runs_all_settings_on_part_of_the_real_images(name):
     local, full = plan(name, "local"), plan(name)
     assert settings(local) == settings(full)
     assert len(local.searches) >= len(full.searches)
     for trial in local.searches:
-        if (name, trial.setting) != ("table8", "no-task-dataset"):
-            assert trial.config.dataset == "cifar10"
-            assert trial.config.resolution == 16
+        other = (name, trial.setting) in OTHER_TASK
+        assert trial.config.dataset == ("digits" if other else "cifar10")
+        if not other:  # behind ImageNet's stem an eighth of the 32 pixels is left as it is
+            assert trial.config.resolution == (None if name == "table5" else 16)
         if trial.config.method != "random":
             assert (trial.config.train_images or 1437) <= 25_000
     spaces = {trial.config.space for trial in local.searches}
     assert spaces == ({"nasbench201"} if local.sweep.lookup else {"darts"})
-    assert (local.sweep.lookup is None) == (name in {"table1", "table4"})
-    assert (local.sweep.retrain is None) == (name != "table4")
+    assert (local.sweep.lookup is None) == (name in {"table1", "table3", "table4", "table5"})
+    assert (local.sweep.retrain is None) == (name not in {"table4", "table5"})
+
+
+def test_local_of_table5_searches_and_trains_behind_imagenets_stem_and_on_the_other_task_in_as_many_steps():
+    local = plan("table5", "local")
+    assert local.sweep.retraining(ANY_CELL).value("stem") == "imagenet"
+    stems, steps = {}, {}
+    for trial in local.searches:
+        stems[trial.setting] = trial.config.value("stem")
+        images = trial.config.train_images or 1437
+        steps[trial.setting] = -(-(images // 2) // trial.config.batch_size) * trial.config.epochs
+    assert stems == {"stc": "imagenet", "stc-no-depth-task": "cifar"}
+    assert abs(steps["stc-no-depth-task"] / steps["stc"] - 1) < 0.01
+
+
+def test_local_of_table3_keeps_methods_depths_and_batches():
+    def sizes(found):
+        return [(trial.config.method, trial.config.cells, trial.config.batch_size) for trial in found.searches]
+
+    assert sizes(plan("table3", "local")) == sizes(plan("table3"))
 
 
 def test_local_of_table8_takes_as_many_steps_on_the_other_task():
