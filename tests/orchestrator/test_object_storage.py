@@ -14,12 +14,11 @@ import pytest
 from driver import Driver, wait_for, write_sweep
 from faulty_s3 import SECRET, FaultyS3
 
-from orchestrator import storage as storage_module
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.environment import variables, without_secrets
 from orchestrator.ledger import Ledger
 from orchestrator.numbered import Numbered
-from orchestrator.storage import ObjectStorage, StorageError, open_storage
+from orchestrator.storage import ObjectStorage, StorageError, objects, open_storage
 
 EVERYTHING = ("500", "503", "429", "drop", "drop-after", "slow")
 SAME = ["trial_id", "state", "genotype", "valid_accuracy", "test_accuracy", "epochs_done", "attempt", "config"]
@@ -115,7 +114,7 @@ def test_what_cannot_heal_is_told_at_once(s3: FaultyS3, monkeypatch: pytest.Monk
     def no_waiting(seconds: float) -> None:
         pytest.fail("waited")
 
-    monkeypatch.setattr(storage_module.time, "sleep", no_waiting)
+    monkeypatch.setattr(objects.time, "sleep", no_waiting)
     nowhere = open_storage("s3://no-such-bucket/x")
     with pytest.raises(StorageError, match=r"cannot list s3://no-such-bucket/x/trials: 404 Not Found \(NoSuchBucket\)"):
         nowhere.keys("trials")
@@ -127,7 +126,7 @@ def test_what_cannot_heal_is_told_at_once(s3: FaultyS3, monkeypatch: pytest.Monk
 
 
 def test_an_address_where_nothing_answers(s3: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_module, "FIRST_PATIENCE", 0.5)
+    monkeypatch.setattr(objects, "FIRST_PATIENCE", 0.5)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:hunter2@127.0.0.1:9")
     with pytest.raises(StorageError, match=r"error sending request from http://127.0.0.1:9") as caught:
         opened("x").read("trials/x")
