@@ -217,7 +217,10 @@ def test_a_store_that_stops_answering_ends_the_run_and_the_same_command_goes_on(
 ) -> None:
     sweep = write_sweep(tmp_path / "s.yaml", search={"epochs": 30}, retrain=None)
     uri, storage = "s3://sweeps/gone", opened("gone")
-    program = "from orchestrator import cli, lease, storage; storage.PATIENCE = 2.0; lease.HEARTBEAT = 0.5; cli.main()"
+    program = (
+        "from orchestrator import cli, lease; from orchestrator.storage import objects\n"
+        "objects.PATIENCE = 2.0; lease.HEARTBEAT = 0.5; cli.main()"
+    )
     command = [sys.executable, "-c", program, "run", str(sweep), "--backend", "inline", "--storage", uri]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with contextlib.ExitStack() as stack:
