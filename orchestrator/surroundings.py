@@ -62,12 +62,15 @@ def reset_peak_memory(job: Job, device: str) -> None:
     """Forget what earlier trials of this process needed, and keep a shared GPU's other trials safe from this one."""
     import torch
 
+    from stcnas_core.training import give_back_freed_memory
+
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         memory = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(allocator_share(job.gpus, memory))
         return
+    give_back_freed_memory()
     # Linux alone can forget it; elsewhere the peak is that of the whole process so far.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")

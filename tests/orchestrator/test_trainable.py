@@ -1,6 +1,9 @@
 """The trainable: real tiny searches, killed and resumed, failing, and already recorded."""
 
 import dataclasses
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -270,3 +273,21 @@ def test_methods_that_choose_and_one_that_draws_have_sound_records(tmp_path: Pat
     # A trained search without its accuracy is not one.
     (row,) = ledger.rows([trials.loc["rsps", "trial_id"]], TRIALS.names)
     assert unsound({**row, "valid_accuracy": None}) == ["valid_accuracy not recorded"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="nothing else is known to give freed memory back")
+def test_memory_that_an_earlier_trial_needed_is_not_counted_to_the_next() -> None:
+    program = (
+        "import torch\n"
+        "from orchestrator.surroundings import reset_peak_memory\n"
+        "from stcnas_core.training import keep_freed_memory, peak_memory\n"
+        "keep_freed_memory()\n"
+        "blocks = [torch.ones(1 << 18) for _ in range(200)]\n"
+        "print(peak_memory('cpu'))\n"
+        "del blocks\n"
+        "reset_peak_memory(None, 'cpu')\n"
+        "print(peak_memory('cpu'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before - after > 150 << 20  # of 200 MiB
