@@ -7,6 +7,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,6 +84,11 @@ def peak_memory(device: str) -> int:
     """Largest memory in bytes so far: CUDA's allocator on a GPU, the process's resident set on a CPU."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)
+    with contextlib.suppress(OSError):
+        # Not getrusage, which on Linux also counts the process that this one was started from.
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
