@@ -96,7 +96,7 @@ def test_a_driver_that_died_on_another_machine_is_waited_for(driver: Driver, swe
     assert lines[2].startswith("taking over from")
 
 
-@pytest.mark.parametrize("backend", ["inline", "ray"])
+@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.long)])
 def test_a_driver_that_slept_through_a_takeover_stops(driver: Driver, long: Path, backend: str) -> None:
     program = "from orchestrator import cli, lease; lease.HEARTBEAT = 0.3; cli.main()"
     command = [sys.executable, "-c", program, "run", str(long), "--backend", backend, "--set", "search.epochs=2000"]
