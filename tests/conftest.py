@@ -22,6 +22,8 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 FAULTS = Path(__file__).parent / "faults"
+WITHOUT_RAY = {"test_checkpoints_damaged", "test_clocks"}
+"""Fault tests that disturb nothing but a driver of their own."""
 
 ASKED_FOR = {"long": "STCNAS_KILLS", "cluster": "STCNAS_CLUSTERS"}
 """Marks of tests that run only where a variable of the environment is set."""
@@ -45,7 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _alone(item: pytest.Item) -> bool:
-    return FAULTS in item.path.parents or item.get_closest_marker("alone") is not None
+    faults = FAULTS in item.path.parents and item.path.stem not in WITHOUT_RAY
+    return faults or item.get_closest_marker("alone") is not None
 
 
 @pytest.fixture
