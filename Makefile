@@ -18,7 +18,7 @@ quickstart: install  ## a real sweep on real images: 8 searches, their retrainin
 	$(BIN)/stcnas run sweeps/quickstart.yaml --storage $(STORAGE)
 	$(BIN)/stcnas report sweeps/quickstart.yaml --storage $(STORAGE)
 
-test: install  ## two processes: one for all that starts Ray or injects faults, one for the rest
+test: install  ## two processes: one for what is marked `alone`, as what starts Ray is, one for the rest
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 docs: install  ## the site of docs/ in site/; a broken link is an error

@@ -21,10 +21,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 
-FAULTS = Path(__file__).parent / "faults"
-WITHOUT_RAY = {"test_checkpoints_damaged", "test_clocks"}
-"""Fault tests that disturb nothing but a driver of their own."""
-
 ASKED_FOR = {"long": "STCNAS_KILLS", "cluster": "STCNAS_CLUSTERS"}
 """Marks of tests that run only where a variable of the environment is set."""
 
@@ -34,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Long forms of fault tests and whole clusters run where they are asked for.
 
     Where tests are spread over processes (`-n 2 --dist loadgroup --no-loadscope-reorder`), a file stays in one, and
-    all that starts Ray or injects faults runs in one, one after the other, and begins at once, since it takes longest.
+    what is marked `alone` runs in one, one after the other, and begins at once, since it takes longest.
     """
     for mark, variable in ASKED_FOR.items():
         if variable not in os.environ:
@@ -47,8 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _alone(item: pytest.Item) -> bool:
-    faults = FAULTS in item.path.parents and item.path.stem not in WITHOUT_RAY
-    return faults or item.get_closest_marker("alone") is not None
+    return item.get_closest_marker("alone") is not None
 
 
 @pytest.fixture

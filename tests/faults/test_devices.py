@@ -12,7 +12,7 @@ from driver import Driver, wait_for, write_sweep
 from faulty import Nodes, begun, no_process_is_left, trials, until_begun
 from photograph_files import write_folder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EPOCHS = 24
 

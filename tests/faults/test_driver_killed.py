@@ -12,7 +12,7 @@ import pytest
 from driver import Driver, wait_for
 from faulty import check_unbroken, trials
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def records_of(driver: Driver, process: subprocess.Popen[str], least: int) -> dict[str, tuple[int, bytes]]:

@@ -10,7 +10,7 @@ import pytest
 from driver import Driver, write_sweep
 from faulty import no_process_is_left, until_begun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_it_listens_on_loopback_asks_for_a_token_and_dies_with_its_driver(driver: Driver, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from driver import Driver, wait_for
 from faulty import Nodes, check_unbroken, mounted, no_process_is_left, until_begun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_nodes_are_killed_and_taken_away(driver: Driver, sweep: Path, reference: pd.DataFrame) -> None:

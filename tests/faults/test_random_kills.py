@@ -17,7 +17,7 @@ import pytest
 from driver import Driver
 from faulty import KILLS, check_unbroken, no_process_is_left
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(0)]
 
 LONGEST = 12.0
 """Seconds after its start at which a driver is killed at the latest: about as long as the sweep takes with Ray."""

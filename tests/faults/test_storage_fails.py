@@ -12,7 +12,7 @@ import pytest
 from driver import Driver
 from faulty import check_unbroken, mounted, no_process_is_left, until_begun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def stopped_by(process: subprocess.Popen[str], *said: str) -> None:

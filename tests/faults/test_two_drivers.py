@@ -17,7 +17,7 @@ from orchestrator.lease import Holder, Leases
 from orchestrator.shard import Shard
 from orchestrator.storage import LocalStorage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 SAME = ["trial_id", "state", "genotype", "valid_accuracy", "test_accuracy", "epochs_done", "config"]
 INLINE = ("--backend", "inline")

@@ -13,7 +13,7 @@ import pytest
 from driver import Driver, wait_for, write_sweep
 from faulty import check_unbroken, no_process_is_left, trials, until_begun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def test_killed_in_the_middle_and_while_the_record_is_written(

@@ -196,6 +196,15 @@ def test_smoke_runs_all_settings_on_few_digits(name):
     assert (retraining.dataset, retraining.auxiliary_weight > 0 and not without_head) == ("digits", False)
 
 
+def weight_steps(found):
+    """Of a search of each setting, 1,437 being the digits to train on."""
+    steps = {}
+    for trial in found.searches:
+        images = trial.config.train_images or 1437
+        steps[trial.setting] = -(-(images // 2) // trial.config.batch_size) * trial.config.epochs
+    return steps
+
+
 OTHER_TASK = {("table8", "no-task-dataset"), ("table5", "stc-no-depth-task")}
 """Settings that are searched on other data than they are judged on."""
 
@@ -221,11 +230,8 @@ def test_local_runs_all_settings_on_part_of_the_real_images(name):
 def test_local_of_table5_searches_and_trains_behind_imagenets_stem_and_on_the_other_task_in_as_many_steps():
     local = plan("table5", "local")
     assert local.sweep.retraining(ANY_CELL).value("stem") == "imagenet"
-    stems, steps = {}, {}
-    for trial in local.searches:
-        stems[trial.setting] = trial.config.value("stem")
-        images = trial.config.train_images or 1437
-        steps[trial.setting] = -(-(images // 2) // trial.config.batch_size) * trial.config.epochs
+    stems = {trial.setting: trial.config.value("stem") for trial in local.searches}
+    steps = weight_steps(local)
     assert stems == {"stc": "imagenet", "stc-no-depth-task": "cifar"}
     assert abs(steps["stc-no-depth-task"] / steps["stc"] - 1) < 0.01
 
@@ -238,10 +244,7 @@ def test_local_of_table3_keeps_methods_depths_and_batches():
 
 
 def test_local_of_table8_takes_as_many_steps_on_the_other_task():
-    steps = {}
-    for trial in plan("table8", "local").searches:
-        images = trial.config.train_images or 1437
-        steps[trial.setting] = -(-(images // 2) // trial.config.batch_size) * trial.config.epochs
+    steps = weight_steps(plan("table8", "local"))
     assert abs(steps["no-task-dataset"] / steps["all"] - 1) < 0.01
 
 
