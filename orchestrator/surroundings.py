@@ -60,6 +60,8 @@ def threads(count: int) -> Iterator[None]:
 
 def reset_peak_memory(job: Job, device: str) -> None:
     """Forget what earlier trials of this process needed, and keep a shared GPU's other trials safe from this one."""
+    if device == simulation.DEVICE:
+        return  # Nothing is trained, and collecting garbage takes longer than such a trial.
     import torch
 
     from stcnas_core.training import give_back_freed_memory
