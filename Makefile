@@ -25,9 +25,9 @@ docs: install  ## the site of docs/ in site/; a broken link is an error
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c .sphinx . site
 
 pages: install  ## the pages of docs/ that are made from the code
-	$(BIN)/python -m orchestrator.schema_page > docs/schema.md
-	$(BIN)/python -m orchestrator.sweep_page > docs/sweep-file.md
-	$(BIN)/python -m orchestrator.cli_page > docs/cli.md
+	$(BIN)/python -m orchestrator.pages.schema_page > docs/schema.md
+	$(BIN)/python -m orchestrator.pages.sweep_page > docs/sweep-file.md
+	$(BIN)/python -m orchestrator.pages.cli_page > docs/cli.md
 
 faults: install  ## the fault tests in their long form: 100 random kills of drivers and workers, about an hour
 	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py

@@ -242,7 +242,7 @@ class Sweep:
         folder = root / "report" / self.name if out is None else Path(out)
         spec, planned, trials, epochs, alphas, ranks, benchmark, study = self._recorded()
         if study is not None:
-            from orchestrator.sampling import with_importance
+            from orchestrator.studies.sampling import with_importance
 
             study = with_importance(spec.optuna, study)
         return write_report(

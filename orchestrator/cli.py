@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from orchestrator.cli_export import export
-from orchestrator.cli_options import (
+from orchestrator.commands.export import export
+from orchestrator.commands.options import (
     AsJson,
     Every,
     Overrides,
@@ -52,7 +52,7 @@ def plan(
     if as_json:
         print_json({**overview.as_plan(), "resolution": None if found is None else found.listed()})
         return
-    from orchestrator.screens import show_plan
+    from orchestrator.commands.screens import show_plan
 
     show_plan(overview)
     for line in () if found is None else found.sentences():
@@ -73,14 +73,14 @@ def status(
 ) -> None:
     """Show how far a sweep is, also while it runs or after it died."""
     if watch:
-        from orchestrator.watch import watch_status
+        from orchestrator.commands.watch import watch_status
 
         raise typer.Exit(watch_status(opened(sweep, storage, profile, overrides), every, sys.stdout, as_json=as_json))
     overview = opened(sweep, storage, profile, overrides).overview()
     if as_json:
         print_json(overview.as_status())
         return
-    from orchestrator.screens import show_status
+    from orchestrator.commands.screens import show_status
 
     show_status(overview)
 
@@ -183,7 +183,7 @@ def report(
 ) -> None:
     """Write the report of a sweep, also of a half-done one: HTML, and tables as CSV, Markdown and LaTeX."""
     if watch:
-        from orchestrator.watch import watch_report
+        from orchestrator.commands.watch import watch_report
 
         if as_json:
             raise InputError("--json does not go with report --watch; status --watch --json has an object a line")
@@ -209,7 +209,7 @@ def sweeps(
     as_json: AsJson = False,
 ) -> None:
     """List the sweeps that come with stcnas, which any verb takes by name, or write them out."""
-    from orchestrator import shipped
+    from orchestrator.sweep_file import shipped
 
     if names and out is None:
         raise InputError(f"--out: name the folder that {', '.join(names)} go into")
@@ -246,7 +246,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check storage, versions, data and resources, here or on every node of a cluster; exit code 5 where one fails."""
-    from orchestrator import doctor as examination
+    from orchestrator.commands import doctor as examination
     from orchestrator.spec import load_sweep
     from orchestrator.storage import open_storage
 
@@ -281,7 +281,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read every file of the ledger and list what is damaged, orphaned, doubled, foreign or not what it says."""
-    from orchestrator import findings, screens
+    from orchestrator import findings
+    from orchestrator.commands import screens
     from orchestrator.ledger import Ledger
     from orchestrator.storage import open_storage
     from orchestrator.verify import inspect
@@ -325,7 +326,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Run one search in this process, without a ledger, and print its genotype."""
-    from orchestrator import single
+    from orchestrator.commands import single
     from stcnas_core.files import write_whole
 
     result = single.search(overrides or (), data, sys.stderr if as_json else sys.stdout)
@@ -404,7 +405,7 @@ def overhead(
     as_json: AsJson = False,
 ) -> None:
     """Cost of the engine itself: a trial beside plain Ray Tune, and seconds of answers about large sweeps."""
-    from orchestrator.overhead import measure
+    from orchestrator.commands.overhead import measure
 
     found = measure(trials or (100, 300, 1000), rounds, answers, sys.stderr if as_json else sys.stdout)
     if as_json:

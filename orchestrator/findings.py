@@ -73,7 +73,7 @@ def plans(
     from orchestrator.plan import make_plan
     from orchestrator.simulation import fingerprint, is_simulated
     from orchestrator.spec import load_sweep
-    from orchestrator.study import with_suggestions
+    from orchestrator.studies.study import with_suggestions
 
     recorded = recorded_fingerprint(lambda: (record.data for record in findings.records.values()), lambda notice: None)
     known = fingerprint if is_simulated(ledger.storage) else recorded

@@ -16,7 +16,7 @@ from orchestrator.benchmark import BENCHMARK, METRICS, function_of, read
 from orchestrator.identity import LookupConfig, canonical_config, digest
 from orchestrator.ledger import Ledger
 from orchestrator.plan import Plan, Trial, fingerprint_of
-from orchestrator.space import Optuna
+from orchestrator.sweep_file.space import Optuna
 from orchestrator.trainable import Progress
 from orchestrator.versions import versions
 from stcnas_core.errors import InputError

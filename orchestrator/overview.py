@@ -15,10 +15,10 @@ from orchestrator.identity import Stage, canonical_config
 from orchestrator.lease import Leases
 from orchestrator.ledger import Ledger, State
 from orchestrator.plan import Derived, Fingerprint, Plan, Trial, fingerprint_of
-from orchestrator.points import exhausted
 from orchestrator.policy import Outcomes
 from orchestrator.spec import ANY_GENOTYPE
-from orchestrator.study import listed, with_suggestions
+from orchestrator.studies.points import exhausted
+from orchestrator.studies.study import listed, with_suggestions
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 

@@ -10,9 +10,9 @@ from orchestrator.benchmark import BENCHMARK
 from orchestrator.feasible import check_every_epochs, check_lookup, check_retraining
 from orchestrator.identity import Config, LookupConfig, Stage, canonical_config, trial_id, trial_ids
 from orchestrator.settings import Setting, expand, suggested
-from orchestrator.space import corners
 from orchestrator.spec import ANY_GENOTYPE, Lookup, Sweep
-from orchestrator.suggestions import Suggestion
+from orchestrator.studies.suggestions import Suggestion
+from orchestrator.sweep_file.space import corners
 from stcnas_core.config import RetrainConfig, SearchConfig, with_seed
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype

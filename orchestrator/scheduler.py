@@ -18,7 +18,7 @@ from orchestrator.policy import RULES, Kind, Outcomes, Restarts
 from orchestrator.preflight import gpus_of
 from orchestrator.progress import Reporter
 from orchestrator.simulation import Simulation
-from orchestrator.study import Study
+from orchestrator.studies.study import Study
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig, SearchConfig
 

@@ -23,7 +23,7 @@ from orchestrator.progress import Tracker, described, reporter
 from orchestrator.scheduler import Run, epochs_of, run_inline
 from orchestrator.shard import Shard
 from orchestrator.simulation import Simulation
-from orchestrator.study import Study
+from orchestrator.studies.study import Study
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,14 @@ def _run(overview: Overview, options: Options, out: TextIO, interruption: Interr
         if state.frontier.finished:
             return
         if options.simulation is not None and options.backend == "inline":
-            from orchestrator.simulated import run_simulated
+            from orchestrator.simulation.simulated import run_simulated
 
             run_simulated(state, options.simulation, interruption)
             return
         if options.backend == "inline":
             run_inline(state, interruption)
         else:
-            from orchestrator.ray_backend import run_ray
+            from orchestrator.cluster.ray_backend import run_ray
 
             run_ray(state, interruption, options.address)
         place.ensure(ledger.storage, state.place)

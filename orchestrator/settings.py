@@ -12,9 +12,9 @@ from typing import Any
 
 from orchestrator.feasible import check_search
 from orchestrator.identity import canonical_config
-from orchestrator.space import Parameter, corners
 from orchestrator.spec import Sweep
-from orchestrator.suggestions import Suggestion
+from orchestrator.studies.suggestions import Suggestion
+from orchestrator.sweep_file.space import Parameter, corners
 from stcnas_core.config import SearchConfig
 from stcnas_core.errors import InputError
 

@@ -17,13 +17,13 @@ from pydantic import (
 )
 
 from orchestrator.benchmark import Metric
-from orchestrator.complaints import as_input_error
-from orchestrator.fields import STRICT, Given, GridSection, RetrainSection, SearchSection, Seeds
-from orchestrator.resources import Resources
-from orchestrator.shipped import located
-from orchestrator.sources import Source
-from orchestrator.space import Optuna
-from orchestrator.yaml_file import read
+from orchestrator.sweep_file.complaints import as_input_error
+from orchestrator.sweep_file.fields import STRICT, Given, GridSection, RetrainSection, SearchSection, Seeds
+from orchestrator.sweep_file.resources import Resources
+from orchestrator.sweep_file.shipped import located
+from orchestrator.sweep_file.sources import Source
+from orchestrator.sweep_file.space import Optuna
+from orchestrator.sweep_file.yaml_file import read
 from stcnas_core.config import RetrainConfig, SearchConfig
 from stcnas_core.errors import InputError
 from stcnas_core.published_cells import named

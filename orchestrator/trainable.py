@@ -26,7 +26,7 @@ from orchestrator.surroundings import check_data, device_name, device_of, reset_
 from stcnas_core.errors import DivergedError, InputError, OverLimitError
 
 if TYPE_CHECKING:
-    from orchestrator.play import SimulatedRun
+    from orchestrator.simulation.play import SimulatedRun
     from stcnas_core.parallel import Group
     from stcnas_core.retrain import Retrain
     from stcnas_core.search import Search
@@ -251,7 +251,7 @@ def _resumed(attempt: _Attempt, checkpoints: Checkpoints) -> "Computation":
 def _fresh(attempt: _Attempt) -> "Computation":
     job, device = attempt.job, attempt.device
     if job.simulation is not None:
-        from orchestrator.play import SimulatedRun
+        from orchestrator.simulation.play import SimulatedRun
 
         return SimulatedRun(job, job.simulation, attempt.number)
     from stcnas_core.parallel import ALONE

@@ -8,12 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator import records, soundness, suggestions
+from orchestrator import records, soundness
 from orchestrator.checkpoints import check as check_checkpoint
 from orchestrator.damage import DamagedError
 from orchestrator.findings import Findings
 from orchestrator.ledger import Ledger
 from orchestrator.storage import LocalStorage, StorageError, is_key
+from orchestrator.studies import suggestions
 
 FOLDERS = ("checkpoints", "failures", "epochs", "alphas", "ranks", "trials", "benchmarks", "studies")
 """In the order in which they are listed, so that what a running trial writes first is not taken for an orphan."""

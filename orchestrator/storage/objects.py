@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from orchestrator.environment import client_options, without_secrets
+from orchestrator.cluster.environment import client_options, without_secrets
 from orchestrator.storage.base import StorageError, checked
 
 FIRST_PATIENCE = 20.0

@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["orchestrator", "stcnas_core", "yaml"])
     from seeds import SEEDS
     from targets import TARGETS
 
-    from orchestrator import fields
+    from orchestrator.sweep_file import fields
 
 _LIMITS = (
     "-timeout=10",

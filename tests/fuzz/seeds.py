@@ -9,7 +9,7 @@ import torch
 from targets import SEPARATOR, archive
 
 from orchestrator.spec import ANY_GENOTYPE
-from orchestrator.suggestions import encode
+from orchestrator.studies.suggestions import encode
 from stcnas_core.genotype import Genotype
 
 SWEEPS = Path(__file__).resolve().parents[2] / "sweeps"

@@ -13,11 +13,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import checkpoints, settings, suggestions
-from orchestrator.fields import SearchSection
+from orchestrator import checkpoints, settings
 from orchestrator.plan import make_plan
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
+from orchestrator.studies import suggestions
+from orchestrator.sweep_file.fields import SearchSection
 from stcnas_core.errors import InputError
 from stcnas_core.genotype import Genotype
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from seeds import CHECKPOINT, GENOTYPE, HOSTILE_PICKLES, PRECEDED, SEEDS, STATE, STUDY, SWEEP, pickled
 from targets import SEPARATOR, TARGETS, archive, checkpoint, sealed, sweep
 
-from orchestrator import checkpoints, yaml_file
+from orchestrator import checkpoints
+from orchestrator.sweep_file import yaml_file
 from stcnas_core.errors import InputError
 
 WORDS = [

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import cli, cli_page, sweep_page
+from orchestrator import cli
+from orchestrator.pages import cli_page, sweep_page
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import shipped
+from orchestrator.sweep_file import shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 

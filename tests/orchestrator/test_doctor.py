@@ -7,9 +7,9 @@ import pytest
 from driver import Driver, write_sweep
 from obstore.store import MemoryStore
 
-from orchestrator import nodes
-from orchestrator.doctor import examine, listed
-from orchestrator.nodes import Check, Images, Question, look
+from orchestrator.cluster import nodes
+from orchestrator.cluster.nodes import Check, Images, Question, look
+from orchestrator.commands.doctor import examine, listed
 from orchestrator.place import ensure, identify
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage, ObjectStorage, StorageError

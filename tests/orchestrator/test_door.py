@@ -7,11 +7,11 @@ from pathlib import Path
 from driver import write_sweep
 from ray.tune.search import Searcher
 
-from orchestrator.demands import Demands
-from orchestrator.door import SPARE, Door
+from orchestrator.cluster.demands import Demands
+from orchestrator.cluster.door import SPARE, Door
+from orchestrator.commands.overhead import _plan
 from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
-from orchestrator.overhead import _plan
 from orchestrator.plan import make_plan
 from orchestrator.progress import Lines, Tracker
 from orchestrator.scheduler import Run, epochs_of

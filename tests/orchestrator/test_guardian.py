@@ -17,7 +17,7 @@ time.sleep(600)
 
 DRIVER = """
 import subprocess, sys, time
-from orchestrator.guardian import guarded
+from orchestrator.cluster.guardian import guarded
 starter, before, delay, after = sys.argv[1:]
 with guarded():
     time.sleep(float(before))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.judging import front, hopeful, worth
-from orchestrator.space import Objective, Optuna
+from orchestrator.studies.judging import front, hopeful, worth
+from orchestrator.sweep_file.space import Objective, Optuna
 
 
 def section(*objectives: dict[str, Any], **more: Any) -> Optuna:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from driver import write_sweep
 
-from orchestrator import meters
+from orchestrator.cluster import meters
 from orchestrator.plan import make_plan
 from orchestrator.progress import Tracker
 from orchestrator.scheduler import epochs_of

@@ -15,7 +15,7 @@ from driver import Driver, wait_for, write_sweep
 from faulty_s3 import SECRET, FaultyS3
 
 from orchestrator.checkpoints import Checkpoints
-from orchestrator.environment import variables, without_secrets
+from orchestrator.cluster.environment import variables, without_secrets
 from orchestrator.ledger import Ledger
 from orchestrator.numbered import Numbered
 from orchestrator.storage import ObjectStorage, StorageError, objects, open_storage

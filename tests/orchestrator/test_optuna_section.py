@@ -8,8 +8,8 @@ from driver import write_sweep
 
 from orchestrator.plan import make_plan
 from orchestrator.shard import Shard
-from orchestrator.space import Choices, Range
 from orchestrator.spec import Sweep, load_sweep
+from orchestrator.sweep_file.space import Choices, Range
 from stcnas_core.errors import InputError
 
 OPTUNA: dict[str, Any] = {

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from driver import ROOT
 
+from orchestrator.commands.overhead import _plan
+from orchestrator.commands.trivial import trivial
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
-from orchestrator.overhead import _plan
 from orchestrator.storage import LocalStorage
-from orchestrator.trivial import trivial
 
 
 def test_a_trivial_trial_leaves_a_whole_record(tmp_path: Path) -> None:

@@ -16,15 +16,15 @@ import ray
 from driver import write_sweep
 
 import orchestrator.trainable as trainable
+from orchestrator.cluster.probing import Probe
+from orchestrator.cluster.ray_backend import Work, run_connected
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.packing import Card, Need, Shape
 from orchestrator.plan import make_plan
-from orchestrator.probing import Probe
 from orchestrator.progress import Lines, Tracker
-from orchestrator.ray_backend import Work, run_connected
 from orchestrator.scheduler import Run, epochs_of
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage

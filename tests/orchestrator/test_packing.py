@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import packing
-from orchestrator.demands import Demands
+from orchestrator.cluster.demands import Demands
 from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
 from orchestrator.packing import CONTEXT_BYTES, Card, Need, Shape, heaviest

@@ -11,8 +11,8 @@ import pytest
 from pages import ROOT, blocks
 
 from orchestrator import cli, records
+from orchestrator.pages.schema_page import page, sentences
 from orchestrator.schema import COLUMNS
-from orchestrator.schema_page import page, sentences
 from stcnas_core.config import RetrainConfig, SearchConfig
 
 RECIPES = blocks(ROOT / "docs" / "recipes.md")
@@ -84,7 +84,7 @@ def test_commands_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_of_columns_is_current() -> None:
     assert (ROOT / "docs" / "schema.md").read_text() == page(), (
-        "run python -m orchestrator.schema_page > docs/schema.md and commit what it writes"
+        "run python -m orchestrator.pages.schema_page > docs/schema.md and commit what it writes"
     )
 
 

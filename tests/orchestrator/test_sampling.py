@@ -3,8 +3,8 @@
 import itertools
 from typing import Any
 
-from orchestrator.sampling import Told, build, draw, importances
-from orchestrator.space import Optuna, Range
+from orchestrator.studies.sampling import Told, build, draw, importances
+from orchestrator.sweep_file.space import Optuna, Range
 
 SPACE: dict[str, Any] = {
     "alpha_lr": {"low": 1e-4, "high": 1e-2, "log": True},

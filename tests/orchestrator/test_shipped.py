@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import shipped
 from orchestrator.spec import load_sweep
+from orchestrator.sweep_file import shipped
 from stcnas_core.errors import InputError
 
 

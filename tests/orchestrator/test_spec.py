@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from orchestrator.spec import Sweep, load_sweep
-from orchestrator.yaml_file import parse
+from orchestrator.sweep_file.yaml_file import parse
 from stcnas_core.config import SearchConfig
 from stcnas_core.errors import InputError
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from orchestrator import cli
 from orchestrator.plan import Plan, Trial, make_plan
 from orchestrator.spec import Sweep, load_sweep
-from orchestrator.study import Study, listed, with_suggestions
-from orchestrator.suggestions import Book, study_folder
+from orchestrator.studies.study import Study, listed, with_suggestions
+from orchestrator.studies.suggestions import Book, study_folder
 from stcnas_core.errors import InputError
 
 OPTUNA: dict[str, Any] = {

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from memory import MemoryStorage
 
-from orchestrator import suggestions
 from orchestrator.damage import DamagedError
 from orchestrator.findings import move_aside
 from orchestrator.ledger import Ledger
 from orchestrator.spec import Sweep
 from orchestrator.storage import LocalStorage
-from orchestrator.suggestions import Book, Suggestion, encode, study_folder
+from orchestrator.studies import suggestions
+from orchestrator.studies.suggestions import Book, Suggestion, encode, study_folder
 from orchestrator.verify import inspect
 
 SECTION: dict[str, Any] = {

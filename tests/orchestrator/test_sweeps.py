@@ -6,9 +6,9 @@ import pytest
 
 from analysis.published import published
 from orchestrator.plan import make_plan
-from orchestrator.space import corners
 from orchestrator.spec import load_sweep
-from orchestrator.suggestions import Suggestion
+from orchestrator.studies.suggestions import Suggestion
+from orchestrator.sweep_file.space import corners
 
 FOLDER = Path(__file__).parents[2] / "sweeps"
 SWEEPS = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -18,9 +18,10 @@ import pytest
 from driver import ROOT, Driver, wait_for, write_sweep
 from recorded import CELLS, checkpoint, rows_of
 
-from orchestrator import cli, watch
+from orchestrator import cli
 from orchestrator.api import Sweep
 from orchestrator.checkpoints import Checkpoints
+from orchestrator.commands import watch
 from orchestrator.plan import Plan, make_plan
 
 REFRESH = '<meta http-equiv="refresh"'

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.yaml_file import LARGEST_BYTES, parse, read
+from orchestrator.sweep_file.yaml_file import LARGEST_BYTES, parse, read
 from stcnas_core.errors import InputError
 
 SCALARS = st.one_of(

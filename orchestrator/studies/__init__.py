@@ -1,0 +1,1 @@
+"""Settings that Optuna suggests: what they are judged by, and the files that say what was suggested."""
