@@ -36,6 +36,9 @@ os.environ.update(
     TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="86400",
 )
 
+# Of a cluster of this machine alone: Ray would lower trials by 15, and whatever else computes here would starve them.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler

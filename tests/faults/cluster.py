@@ -6,6 +6,7 @@ sends its raylet SIGTERM, as batch systems and clouds do before they take a node
 
 import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def hide(folder: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
 
 
+os.environ["RAY_worker_niceness"] = "0"  # other tests compute beside it
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 nodes = [cluster.head_node]
 for kind in sys.argv[1:]:
