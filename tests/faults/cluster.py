@@ -24,7 +24,7 @@ def hide(folder: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
 
 
-os.environ["RAY_worker_niceness"] = "0"  # other tests compute beside it
+os.environ.update(RAY_worker_niceness="0")  # other tests compute beside it
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 nodes = [cluster.head_node]
 for kind in sys.argv[1:]:
