@@ -1,5 +1,4 @@
-# Everything runs in .venv, made by pip from pyproject.toml; nothing needs a GPU or, after installation, a network. Not
-# compiled at once: Python does it for what it imports, and all 19,000 files take a minute more.
+# Everything runs in .venv, made by pip from pyproject.toml; nothing needs a GPU or, after installation, a network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +10,7 @@ install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
 quickstart: install  ## a real sweep on real images: 8 searches, their retrainings, a report
