@@ -46,7 +46,6 @@ from ray.tune.schedulers import FIFOScheduler
 from orchestrator.cluster import handover, probing, worker
 from orchestrator.cluster.demands import Demands
 from orchestrator.cluster.door import Door, Unkept
-from orchestrator.cluster.environment import credentials_withheld, variables
 from orchestrator.cluster.guardian import guarded
 from orchestrator.cluster.meters import Meters
 from orchestrator.cluster.nodes import Look, alive_nodes, check_cluster, images_of
@@ -54,6 +53,7 @@ from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Trial
 from orchestrator.scheduler import Run
+from orchestrator.storage.environment import credentials_withheld, variables
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.errors import InputError
 

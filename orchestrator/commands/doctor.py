@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator import preflight
-from orchestrator.cluster.environment import variables
 from orchestrator.cluster.nodes import Check, Images, check_cluster, comparable, images_of
 from orchestrator.identity import Stage
 from orchestrator.plan import fingerprint_of, make_plan
 from orchestrator.preflight import Demand, Node, check_demands, gpus_of
 from orchestrator.spec import Sweep
 from orchestrator.storage import LocalStorage, Storage
+from orchestrator.storage.environment import variables
 from orchestrator.sweep_file.resources import RetrainResources
 from stcnas_core.errors import InputError
 

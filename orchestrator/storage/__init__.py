@@ -7,8 +7,8 @@ create a key exactly one succeeds, and a reader sees either nothing or the whole
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.cluster.environment import PREFIXES
 from orchestrator.storage.base import Storage, StorageError, is_key
+from orchestrator.storage.environment import PREFIXES
 from orchestrator.storage.local import LocalStorage
 from orchestrator.storage.objects import ObjectStorage
 from stcnas_core.errors import InputError

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from orchestrator.cluster.environment import client_options, without_secrets
 from orchestrator.storage.base import StorageError, checked
+from orchestrator.storage.environment import client_options, without_secrets
 
 FIRST_PATIENCE = 20.0
 """Seconds for which an object store that has not answered yet is asked again: it may be the wrong address."""

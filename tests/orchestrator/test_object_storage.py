@@ -15,10 +15,10 @@ from driver import Driver, wait_for, write_sweep
 from faulty_s3 import SECRET, FaultyS3
 
 from orchestrator.checkpoints import Checkpoints
-from orchestrator.cluster.environment import variables, without_secrets
 from orchestrator.ledger import Ledger
 from orchestrator.numbered import Numbered
 from orchestrator.storage import ObjectStorage, StorageError, objects, open_storage
+from orchestrator.storage.environment import variables, without_secrets
 
 EVERYTHING = ("500", "503", "429", "drop", "drop-after", "slow")
 SAME = ["trial_id", "state", "genotype", "valid_accuracy", "test_accuracy", "epochs_done", "attempt", "config"]
