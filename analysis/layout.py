@@ -121,7 +121,7 @@ def _order(layers: list[list[int]], segments: Sequence[tuple[int, int]]) -> list
             for layer in current if downward else current[::-1]:
                 layer.sort(key=lambda item: _barycentre(item, near, position))
                 position.update({item: place for place, item in enumerate(layer)})
-            _transpose(current, after)
+            _transpose(current, (before, after))
             if (crossings := _crossings(current, after)) < fewest:
                 best, fewest = [list(layer) for layer in current], crossings
     return best
@@ -132,20 +132,25 @@ def _barycentre(item: int, near: Mapping[int, list[int]], position: Mapping[int,
     return sum(position[i] for i in neighbours) / len(neighbours) if neighbours else position[item]
 
 
-def _transpose(layers: list[list[int]], after: Mapping[int, list[int]]) -> None:
-    """Swap neighbours for as long as that removes crossings."""
+def _transpose(layers: list[list[int]], sides: Sequence[Mapping[int, list[int]]]) -> None:
+    """Swap neighbours for as long as that removes crossings; `sides` are the items before and after each."""
+    position = {item: place for layer in layers for place, item in enumerate(layer)}
+
+    def crossings(upper: int, lower: int) -> int:
+        """Of the two's segments with each other, which are all that their order decides."""
+        pairs = (itertools.product(near.get(upper, ()), near.get(lower, ())) for near in sides)
+        return sum(position[a] > position[b] for a, b in itertools.chain.from_iterable(pairs))
+
     improved = True
     while improved:
         improved = False
-        for at, layer in enumerate(layers):
-            around = layers[max(0, at - 1) : at + 2]
+        for layer in layers:
             for i in range(len(layer) - 1):
-                now = _crossings(around, after)
-                layer[i], layer[i + 1] = layer[i + 1], layer[i]
-                if _crossings(around, after) < now:
+                upper, lower = layer[i : i + 2]
+                if crossings(lower, upper) < crossings(upper, lower):
+                    layer[i], layer[i + 1] = lower, upper
+                    position[upper], position[lower] = i + 1, i
                     improved = True
-                else:
-                    layer[i], layer[i + 1] = layer[i + 1], layer[i]
 
 
 def _crossings(layers: Sequence[Sequence[int]], after: Mapping[int, list[int]]) -> int:

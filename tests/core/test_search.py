@@ -275,7 +275,7 @@ def test_divergence_is_an_error_and_not_a_result() -> None:
 def test_a_compiled_retraining_is_the_same_but_for_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     # What is traced and differentiated is the same for every backend; the default one would take minutes here.
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(torch.nn.Module.compile, backend="aot_eager"))
-    small = {"cells": 3, "channels": 2, "epochs": 2, "train_images": 40, "batch_size": 16, "auxiliary_weight": 0.0}
+    small = {"cells": 3, "channels": 2, "epochs": 2, "train_images": 48, "batch_size": 16, "auxiliary_weight": 0.0}
     config = RetrainConfig(genotype=DARTS_V2, drop_path=0.5, **small)
     plain, compiled = Retrain(config), Retrain(dataclasses.replace(config, compile=True))
     assert config.effective() != compiled.config.effective()

@@ -24,13 +24,13 @@ def test_killed_in_the_middle_and_while_the_record_is_written(
     os.kill(in_the_middle["pid"], signal.SIGKILL)
 
     # A record has its hidden name for a few milliseconds, with the number of the writing process in it.
-    folder, killed = driver.storage / "trials", dict[str, int]()
+    folder, killed = driver.storage / "trials", set[str]()
     while process.poll() is None:
         names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208
         for name in names:
-            if name.startswith(".") and killed.get(name[1:21], 0) < 1:
+            if name.startswith(".") and name[1:21] not in killed and len(killed) < 2:
                 with_number = name.rsplit(".", 2)[1]
-                killed[name[1:21]] = 1
+                killed.add(name[1:21])
                 try:
                     os.kill(int(with_number), signal.SIGKILL)
                 except ProcessLookupError:
