@@ -19,6 +19,7 @@ from stcnas_core.method_fields import (
     METHOD_DEFAULTS,
     METHOD_FIELDS,
     METHOD_WITHOUT,
+    STC_SETTLED,
     UNTRAINED,
     UNTRAINED_FIELDS,
     WARMUP_SHARE,
@@ -78,8 +79,8 @@ class SearchConfig:
     """Passes over the two halves; P-DARTS divides them among its three stages, `random` has one and trains nothing."""
     warmup_epochs: int | None = None
     """First epochs that train weights alone; null is the method's own: none, but 15 of 50 for PC-DARTS, 10 of each
-    stage's 25 for P-DARTS and 40 of 160 for ProxylessNAS. Methods that run the whole supernet do so in it, methods that
-    sample run uniformly drawn cells (OPEN for STC: the paper names no warm-up)."""
+    stage's 25 for P-DARTS, 40 of 160 for ProxylessNAS, and half for STC in NAS-Bench-201 (OPEN: the paper names no
+    warm-up). Methods that run the whole supernet do so in it, methods that sample run uniformly drawn cells."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of convolutions: float32, or bfloat16 autocast with float32 alphas and losses."""
     evaluate_every: int = 1
@@ -141,9 +142,10 @@ class SearchConfig:
     """STC, Table 8: sample as many edges as the target cell keeps; false runs every edge and operation, weighted."""
     discretization_consistency: bool = True
     """STC, Table 8: Jensen-Shannon loss and projection onto [0, 1]; false drops both and keeps the sampling."""
-    derive_by: Literal["alpha", "effects"] = "alpha"
-    """OPEN, STC: what derivation ranks operations by: alpha, or their main effects on the accuracy that the weights
-    give to `candidates` uniformly drawn cells after each epoch that moves alphas."""
+    derive_by: Literal["alpha", "effects"] | None = None
+    """OPEN, STC: what derivation ranks operations by: alpha, as the paper, or their main effects on the accuracy that
+    the weights give to `candidates` uniformly drawn cells after each epoch that moves alphas; null is effects in
+    NAS-Bench-201, alpha elsewhere."""
 
     temperature: str | None = None
     """SNAS, GDAS, DATA: temperature of the Gumbel softmax, static or a ramp over epochs; null is the method's own,
@@ -240,9 +242,11 @@ class SearchConfig:
             return value
         if name in _PLAIN:
             return _own(self.dataset, name)
+        settled = STC_SETTLED.get(self.space, {}) if self.method == "stc" else {}
         if name == "warmup_epochs":
-            return int(WARMUP_SHARE.get(self.method, 0) * (self.epochs // self.stages))
-        return METHOD_DEFAULTS[self.method].get(name)
+            share = settled.get("warmup_share", WARMUP_SHARE.get(self.method, 0))
+            return int(share * (self.epochs // self.stages))
+        return settled.get(name, METHOD_DEFAULTS[self.method].get(name))
 
     def effective(self) -> dict[str, Any]:
         """The fields that change what this search computes, resolved; equal dictionaries mean equal searches."""
@@ -261,7 +265,7 @@ class SearchConfig:
             inert.add("samples_per_iteration")
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
-        if self.method == "stc" and self.derive_by == "alpha":
+        if self.method == "stc" and self.value("derive_by") == "alpha":
             inert |= {"candidates", "candidate_batches"}
         if self.noise == 0:
             inert.add("noise_form")

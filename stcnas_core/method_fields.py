@@ -84,6 +84,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
         "alpha_lr_schedule": "cosine",
         "alpha_weight_decay": 0.0,
         "alpha_start": 1.0,
+        "derive_by": "alpha",
         "candidates": 100,
         "candidate_batches": 8,
     },
@@ -117,6 +118,10 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3, "pdarts": 0.4, "proxylessnas": 0.25}
 """Share of a stage's epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50, P-DARTS's 10
 of 25, ProxylessNAS's 40 before 120."""
+
+STC_SETTLED: dict[str, dict[str, Any]] = {"nasbench201": {"warmup_share": 0.5, "derive_by": "effects"}}
+"""What experiments settled of STC's open choices, in the space whose true accuracies they were judged by
+(docs/experiments.md); elsewhere they are as the paper reads."""
 
 CELL_METHODS = {"pcdarts", "pdarts"}
 """Methods made for stacks of equal cells: operations on a part of a cell's channels, supernets that grow deeper."""

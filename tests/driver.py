@@ -29,6 +29,7 @@ TINY: dict[str, Any] = {
         "batch_size": 32,
         "train_images": 128,
         "augment": False,
+        "derive_by": "alpha",
     },
     "seeds": [0, 1],
     "retrain": {

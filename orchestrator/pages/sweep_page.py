@@ -98,8 +98,8 @@ def _methods() -> list[str]:
     """What the fields that are left null are, by method, and the fields that only some methods read."""
     names = list(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
     lines = [
-        "A field that is left null is the method's own, as in its paper. What a method does not read is empty here,",
-        "and a grid over it is refused.",
+        "A field that is left null is the method's own, as in its paper but where its line above says otherwise.",
+        "What a method does not read is empty here, and a grid over it is refused.",
         "",
         "| method | reads besides | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---" * (2 + len(names)) + "|",

@@ -78,7 +78,7 @@ class Stc(Method):
 
     def buffers(self) -> dict[str, Tensor]:
         """What the effects are fitted to, where derivation asks for them."""
-        if self.config.derive_by == "alpha":
+        if self.config.value("derive_by") == "alpha":
             return {}
         return {"gram": self.effects.gram, "moment": self.effects.moment}
 
@@ -88,7 +88,7 @@ class Stc(Method):
         Each is judged on the next images of the validation half: those that all cells shared would favour the same
         operations in every cell, which no number of cells averages out.
         """
-        if self.config.derive_by == "alpha":
+        if self.config.value("derive_by") == "alpha":
             return
         count: int = self.config.value("candidates")
         batches: int = self.config.value("candidate_batches")

@@ -191,15 +191,24 @@ def test_effects_are_of_the_cells_of_all_epochs_and_go_on_from_a_checkpoint() ->
     assert torch.equal(second.effects.fit(), whole.effects.fit())
 
 
-def test_by_default_stc_derives_by_alpha_and_judges_no_cell() -> None:
-    method = stc()
+def test_by_alpha_no_cell_is_judged() -> None:
+    method = stc(derive_by="alpha")
     method.judge(0, lambda sample, batches, behind: pytest.fail("judged"))
     with torch.no_grad():
         method.alpha[0, :, 2] = 2.0
     assert method.derived() == (tuple((edge, 2) for edge in range(6)),)
-    assert not {"candidates", "candidate_batches"} & SearchConfig(candidates=3).effective().keys()
-    fitted = SearchConfig(derive_by="effects").effective()
-    assert (fitted["candidates"], fitted["candidate_batches"]) == (100, 8)
+
+
+def test_open_choices_are_the_papers_but_where_experiments_settled_them() -> None:
+    literal = SearchConfig(epochs=24, candidates=3).effective()
+    assert (literal["warmup_epochs"], literal["derive_by"]) == (0, "alpha")
+    assert not {"candidates", "candidate_batches"} & literal.keys()
+    settled = SearchConfig(space="nasbench201", epochs=25).effective()
+    names = ("warmup_epochs", "derive_by", "candidates", "candidate_batches")
+    assert [settled[name] for name in names] == [12, "effects", 100, 8]
+    asked = SearchConfig(space="nasbench201", warmup_epochs=0, derive_by="alpha").effective()
+    assert {**asked, "space": "darts"} == {**SearchConfig().effective(), "sample_none": False, "space": "darts"}
+    assert SearchConfig(space="nasbench201", method="gdas").effective()["warmup_epochs"] == 0
 
 
 def test_a_sample_has_as_many_edges_as_the_target_cell() -> None:

@@ -39,7 +39,7 @@ def refusal(**parts):
 
 
 def test_canonical_text_and_id_of_a_search():
-    config = SearchConfig(space="nasbench201", cells=1, channels=4, epochs=2, lr=1, js_lambda="0->2.0", seed=3)
+    config = SearchConfig(**SMALL, lr=1, js_lambda="0->2.0", seed=3, warmup_epochs=0, derive_by="alpha")
     expected = (
         '{"algorithm_version":1,"config":{"alpha_betas":[0.5,0.999],"alpha_lr":0.0003,"alpha_lr_schedule":"cosine",'
         '"alpha_start":1.0,"alpha_weight_decay":0.0,"augment":true,"batch_size":64,"cell_consistency":true,"cells":1,'
@@ -130,11 +130,13 @@ CHANGES = {
 }
 """Another value for every field of both configurations; a new field has to be added."""
 
+BASE = SearchConfig(**SMALL, warmup_epochs=0, derive_by="alpha")
+
 
 @pytest.mark.parametrize(
     "base",
     [
-        SearchConfig(**SMALL),
+        BASE,
         SearchConfig(js_lambda="0"),
         *(SearchConfig(method=method) for method in METHOD_FIELDS if method != "stc"),
         SearchConfig(rank_every=5),
@@ -142,7 +144,7 @@ CHANGES = {
 )
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(SearchConfig)])
 def test_a_search_has_another_id_exactly_where_a_field_has_an_effect(base, name):
-    value = CHANGES[name] if base.value(name) != CHANGES[name] else SearchConfig(**SMALL).value(name)
+    value = CHANGES[name] if base.value(name) != CHANGES[name] else BASE.value(name)
     changed = dataclasses.replace(base, **{name: value})
     differs = trial_id("search", base, DIGITS) != trial_id("search", changed, DIGITS)
     assert differs == (name in base.effective() or name in changed.effective())
