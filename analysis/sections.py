@@ -145,10 +145,9 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     if ranks_outcomes(results):
         name, label, ranking = rankings(results)[0]
         known = "retrain" if results.retrains_planned else "true"
-        detail = f"search ({label}) with {known} accuracy, n = {ranking.n}"
-        if ranking.interval is not None:
-            detail += f", 95% {interval(ranking.interval)}"
-        found.append((fixed(ranking.tau), f"Kendall τ-b, {name}", detail))
+        if ranking.interval is not None:  # of few pairs it is 1 or -1 by chance
+            detail = f"search ({label}) with {known} accuracy, n = {ranking.n}, 95% {interval(ranking.interval)}"
+            found.append((fixed(ranking.tau), f"Kendall τ-b, {name}", detail))
     return found
 
 

@@ -107,6 +107,14 @@ def test_complete_sweep_says_so(sixteen):
     assert "Complete: 16 of 16 trials finished" in Page(sixteen[1]).text
 
 
+def test_a_correlation_is_a_headline_only_where_it_has_an_interval(tmp_path, sixteen):
+    headline = "Kendall τ-b, all settings"
+    assert headline in sixteen[1]
+    two = _write(make_ledger(seeds=(0,)), tmp_path)["index.html"].read_text(encoding="utf-8")
+    assert headline not in two
+    assert "Kendall τ-b" in two  # in its table, with n
+
+
 def test_every_caption_states_what_was_run(sixteen):
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", sixteen[1], re.S)
     assert len(captions) == 6
