@@ -138,8 +138,9 @@ def _transpose(layers: list[list[int]], sides: Sequence[Mapping[int, list[int]]]
 
     def crossings(upper: int, lower: int) -> int:
         """Of the two's segments with each other, which are all that their order decides."""
-        pairs = (itertools.product(near.get(upper, ()), near.get(lower, ())) for near in sides)
-        return sum(position[a] > position[b] for a, b in itertools.chain.from_iterable(pairs))
+        return sum(
+            position[a] > position[b] for near in sides for a in near.get(upper, ()) for b in near.get(lower, ())
+        )
 
     improved = True
     while improved:

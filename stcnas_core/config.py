@@ -19,7 +19,7 @@ from stcnas_core.method_fields import (
     METHOD_DEFAULTS,
     METHOD_FIELDS,
     METHOD_WITHOUT,
-    STC_SETTLED,
+    SETTLED,
     UNTRAINED,
     UNTRAINED_FIELDS,
     WARMUP_SHARE,
@@ -242,7 +242,7 @@ class SearchConfig:
             return value
         if name in _PLAIN:
             return _own(self.dataset, name)
-        settled = STC_SETTLED.get(self.space, {}) if self.method == "stc" else {}
+        settled = SETTLED.get((self.method, self.space), {})
         if name == "warmup_epochs":
             share = settled.get("warmup_share", WARMUP_SHARE.get(self.method, 0))
             return int(share * (self.epochs // self.stages))

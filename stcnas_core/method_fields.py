@@ -119,9 +119,9 @@ WARMUP_SHARE: dict[str, float] = {"pcdarts": 0.3, "pdarts": 0.4, "proxylessnas":
 """Share of a stage's epochs that trains weights alone where `warmup_epochs` is null: PC-DARTS's 15 of 50, P-DARTS's 10
 of 25, ProxylessNAS's 40 before 120."""
 
-STC_SETTLED: dict[str, dict[str, Any]] = {"nasbench201": {"warmup_share": 0.5, "derive_by": "effects"}}
-"""What experiments settled of STC's open choices, in the space whose true accuracies they were judged by
-(docs/experiments.md); elsewhere they are as the paper reads."""
+SETTLED: dict[tuple[str, str], dict[str, Any]] = {("stc", "nasbench201"): {"warmup_share": 0.5, "derive_by": "effects"}}
+"""What stands before those values, by method and space: open choices of STC that experiments settled, in the space
+whose true accuracies they were judged by (docs/experiments.md)."""
 
 CELL_METHODS = {"pcdarts", "pdarts"}
 """Methods made for stacks of equal cells: operations on a part of a cell's channels, supernets that grow deeper."""

@@ -1,14 +1,13 @@
 """Runs on a real Ray cluster of this machine: equal to inline, through worker deaths, failures and refusals."""
 
-import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from driver import Driver, wait_for, write_sweep
+from faulty import begun, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -16,22 +15,6 @@ LONG = {"epochs": 40}
 """Epochs enough for a search to be caught in the middle."""
 
 SAME = ["trial_id", "state", "genotype", "valid_accuracy", "test_accuracy", "params", "macs", "epochs_done", "config"]
-
-
-def trials(folder: Path) -> pd.DataFrame:
-    return pd.read_parquet(folder / "trials").sort_values("trial_id", ignore_index=True)
-
-
-def begun(storage: Path, epochs: int) -> dict[str, Any] | None:
-    """The mark of a trial that has done so many epochs and is running."""
-    for file in sorted((storage / "checkpoints").glob("*/*.ckpt")):
-        if int(file.stem) >= epochs:
-            marks = sorted(file.parent.glob("attempt-*.json"))
-            try:
-                return {"id": file.parent.name, **json.loads(marks[-1].read_text())} if marks else None
-            except FileNotFoundError:
-                return None
-    return None
 
 
 def test_a_killed_worker_and_a_diverging_trial(driver: Driver, tmp_path: Path) -> None:

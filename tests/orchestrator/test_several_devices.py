@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from driver import Driver, write_sweep
-from test_ray_run import trials
+from faulty import trials
 
 from orchestrator.checkpoints import Checkpoints
 from orchestrator.job import Job
