@@ -18,7 +18,7 @@ def discretisation_gap(results: Results) -> Table | None:
     for setting in results.settings:
         runs = results.of(setting)
         valid, derived = (summarize(run.search_value(column) for run in runs) for column in _BOTH)
-        lost = summarize(_lost(run) for run in runs)
+        losses = summarize(lost(run) for run in runs)
         row = results.paper.row(setting)
         printed = [row.values.get(column) if row else None for column in _BOTH]
         loss = None
@@ -27,16 +27,16 @@ def discretisation_gap(results: Results) -> Table | None:
         rows.append(
             (
                 setting,
-                str(lost.n),
+                str(losses.n),
                 mean_std(valid),
                 mean_std(derived),
-                mean_std(lost),
-                interval(lost.interval),
+                mean_std(losses),
+                interval(losses.interval),
                 *(published_value(value) for value in (*printed, loss)),
             )
         )
-        records.append({"setting": setting, "n": lost.n, **_flat("valid_accuracy", valid)})
-        records[-1] |= {**_flat("derived_accuracy", derived), **_flat("lost_points", lost)}
+        records.append({"setting": setting, "n": losses.n, **_flat("valid_accuracy", valid)})
+        records[-1] |= {**_flat("derived_accuracy", derived), **_flat("lost_points", losses)}
         records[-1] |= {
             f"paper_{name}": None if value is None else value.mean
             for name, value in zip((*_BOTH, "lost_points"), (*printed, loss), strict=True)
@@ -60,7 +60,8 @@ def discretisation_gap(results: Results) -> Table | None:
     )
 
 
-def _lost(run: Run) -> float | None:
+def lost(run: Run) -> float | None:
+    """Points of validation accuracy between what a search trains and the cell derived from it."""
     valid, derived = (run.search_value(column) for column in _BOTH)
     return None if valid is None or derived is None else valid - derived
 

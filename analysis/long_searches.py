@@ -138,10 +138,7 @@ def long_searches(results: Results) -> Table | None:
     """
     if results.paper is None or results.paper.key != "fig-8":
         return None
-    quantities = followed(results)
-    skips = next((quantity.series for quantity in quantities if quantity.axis.startswith("skip_connect")), {})
-    judged = next((quantity for quantity in quantities if not quantity.axis.startswith("skip_connect")), None)
-    records = [_record(setting, skips, {} if judged is None else judged.series) for setting in results.settings]
+    records, judged = courses(results)
     names = {
         "most_skips": "Most skip_connects in any epoch",
         "epochs_above": f"Epochs with more than {MOST_SKIPS}",
@@ -170,6 +167,14 @@ def long_searches(results: Results) -> Table | None:
         tuple(_flat(record, tuple(names)) for record in records),
         _notes(judged),
     )
+
+
+def courses(results: Results) -> tuple[list[dict[str, Any]], Quantity | None]:
+    """For each setting what its searches went through, a list of one value a search; and what accuracy that is of."""
+    quantities = followed(results)
+    skips = next((quantity.series for quantity in quantities if quantity.axis.startswith("skip_connect")), {})
+    judged = next((quantity for quantity in quantities if not quantity.axis.startswith("skip_connect")), None)
+    return [_record(setting, skips, {} if judged is None else judged.series) for setting in results.settings], judged
 
 
 def _record(setting: str, skips: Series, accuracies: Series) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class PublishedTable:
     title: str
     about: str
     rows: tuple[Row, ...]
+    ours: tuple[str, ...] = ()
+    """Rows that the paper holds up against all others."""
+    above: tuple[tuple[str, str], ...] = ()
+    """Rows of which the paper says in words, or draws, that the first is above the second."""
     seeds: int | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
     retrain: Mapping[str, Any] = field(default_factory=dict)

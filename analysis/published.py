@@ -72,6 +72,7 @@ TABLE_3 = PublishedTable(
         _cost("GDAS L=20 b96", 20, 96, 16, 1.0),
         _cost("STC L=20 b96", 20, 96, 12, 0.22),
     ),
+    ours=("STC L=8 b256", "STC L=20 b96"),
     search=_CIFAR_SEARCH,
 )
 
@@ -143,6 +144,7 @@ TABLE_4 = PublishedTable(
         ),
         Row("STC, best", _values(test_error=2.42, cifar100_error=16.45, params=3.86, cifar100_params=4.17)),
     ),
+    ours=("STC",),
     seeds=3,
     search=_CIFAR_SEARCH,
     retrain=_CIFAR_RETRAIN,
@@ -190,6 +192,7 @@ TABLE_5 = PublishedTable(
         ),
         _imagenet("STC", 24.2, 7.3, 5.3, 588, 0.625),
     ),
+    ours=("STC",),
     search={**_CIFAR_SEARCH, "dataset": "imagenet", "cells": 14, "channels": 48},
     retrain={
         "dataset": "imagenet",
@@ -241,7 +244,7 @@ TABLE_6 = PublishedTable(
                 lookup_imagenet16_test=(45.03, 0.36),
                 seconds=3600,
             ),
-            ("stc", "method=stc", "default"),
+            ("stc", "stc-literal", "method=stc", "default"),
         ),
         Row(
             "optimal cell",
@@ -255,6 +258,7 @@ TABLE_6 = PublishedTable(
             ),
         ),
     ),
+    ours=("STC",),
     seeds=3,
     search={
         "space": "nasbench201",
@@ -284,6 +288,7 @@ TABLE_7 = PublishedTable(
         _lambda("1->2", 97.34, 0.02, "dynamic"),
         _lambda("0->2", 97.52, 0.03, "dynamic"),
     ),
+    ours=("dynamic 0->2",),
     seeds=3,
     search={**_CIFAR_SEARCH, **_SMALL, "batch_size": 256},
     retrain=_CIFAR_RETRAIN,
@@ -318,6 +323,7 @@ TABLE_8 = PublishedTable(
             {"dataset": "cifar10"},
         ),
     ),
+    ours=("all",),
     seeds=3,
     search={**_CIFAR_SEARCH, **_DEEP, "dataset": "cifar100"},
     retrain={**_CIFAR_RETRAIN, "dataset": "cifar100"},
@@ -346,6 +352,7 @@ FIGURE_6 = PublishedTable(
     "Fig. 6",
     "Weight of an operation as a function of its alpha; CIFAR-10, mean of 3 searches, ReLU above sigmoid and softmax",
     tuple(Row(name, {}, (f"weighting={name.lower()}",)) for name in ("ReLU", "sigmoid", "softmax")),
+    above=(("ReLU", "sigmoid"), ("ReLU", "softmax")),
     seeds=3,
     search={**_CIFAR_SEARCH, **_SMALL, "batch_size": 256},
     retrain=_CIFAR_RETRAIN,
@@ -357,6 +364,13 @@ FIGURE_7 = PublishedTable(
     "Range of the sampling noise in the first epoch; CIFAR-10, mean of 3 searches, 0 far the worst and 0.3 above 0.1 "
     "and 0.5",
     tuple(Row(f"noise {value}", {}, (f"noise={value}",)) for value in ("0", "0.1", "0.3", "0.5")),
+    above=(
+        ("noise 0.1", "noise 0"),
+        ("noise 0.3", "noise 0"),
+        ("noise 0.5", "noise 0"),
+        ("noise 0.3", "noise 0.1"),
+        ("noise 0.3", "noise 0.5"),
+    ),
     seeds=3,
     search={**_CIFAR_SEARCH, **_SMALL, "batch_size": 256},
     retrain=_CIFAR_RETRAIN,

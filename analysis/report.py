@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from analysis import ablation, agreement, formats, inherited, paired, rank_table, sections, tables
+from analysis.claims import claims_table
 from analysis.formats import Table
 from analysis.paper_section import paper_section, paper_table
 from analysis.provenance import facts, scale, versions
@@ -80,6 +81,7 @@ def tables_of(results: Results) -> dict[str, Table]:
     """Every table that exists for this sweep, by name, in the report's order."""
     made = [
         paper_table(results),
+        claims_table(results),
         suggestions(results),
         ablation.ablation(results, sections.ran_both(results)),
         paired.paired(results),

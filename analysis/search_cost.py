@@ -19,7 +19,7 @@ def search_cost(results: Results) -> Table | None:
     """One row a setting; None unless the sweep is of a table in which the paper printed the cost of searches."""
     if results.paper is None or not {"memory", "gpu_days"} <= set(results.paper.metrics) or results.retrains_planned:
         return None
-    records = [_record(results, setting) for setting in results.settings]
+    records = [costs(results, setting) for setting in results.settings]
     on_gpu = all(record["device"] != "cpu" for record in records if record["device"])
     unit = "GPU-days" if on_gpu else "device-days"
     columns = (
@@ -54,7 +54,8 @@ def search_cost(results: Results) -> Table | None:
     )
 
 
-def _record(results: Results, setting: str) -> dict[str, Any]:
+def costs(results: Results, setting: str) -> dict[str, Any]:
+    """What the searches of a setting took, and what the paper printed: seconds, days, bytes (peak) and GB (printed)."""
     found = [run.finished for run in results.of(setting) if run.finished]
     steps = summarize(number(record.get("step_seconds")) for record in found)
     peaks = [peak for record in found if (peak := number(record.get("peak_memory_bytes"))) is not None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from analysis.ablation import outcome
 from analysis.alpha_lines import draw_alpha_lines
 from analysis.cells import draw_cell, title
+from analysis.claims import claims, tally
 from analysis.figures import draw_curves, draw_points, draw_scatter, in_darts_space, lines_drawn
 from analysis.formats import duration, fixed, interval
 from analysis.heatmaps import draw_heat_map, value_range
@@ -142,6 +143,9 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     if means:
         mean, setting, n = max(means, key=lambda item: item[0])
         found.append((f"{fixed(mean)}%", f"highest mean {what}", f"{setting} (n = {n})"))
+    if of_paper := claims(results):
+        held, others = tally(of_paper)
+        found.append((held, "claims of the paper held", others))
     if ranks_outcomes(results):
         name, label, ranking = rankings(results)[0]
         known = "retrain" if results.retrains_planned else "true"

@@ -114,6 +114,22 @@ def paired_difference(first: Mapping[int, float | None], second: Mapping[int, fl
     )
 
 
+def independent_difference(first: Summary, second: Summary) -> Summary:
+    """`second` minus `first` where nothing pairs their values; n is that of the smaller, the deviation None.
+
+    The interval is made from those of the two, which need not be symmetric (Zou and Donner, 2008).
+    """
+    n = min(first.n, second.n)
+    if first.mean is None or second.mean is None:
+        return Summary(n, None, None, None)
+    mean, ends = second.mean - first.mean, None
+    if first.interval is not None and second.interval is not None:
+        below = math.hypot(second.mean - second.interval.low, first.interval.high - first.mean)
+        above = math.hypot(second.interval.high - second.mean, first.mean - first.interval.low)
+        ends = Interval(mean - below, mean + above)
+    return Summary(n, mean, None, ends)
+
+
 def sign_flip_p(differences: Sequence[float]) -> float | None:
     """Two-sided sign-flip (paired permutation) p-value of a zero mean; None where no p below 0.05 is possible.
 

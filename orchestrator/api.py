@@ -210,6 +210,14 @@ class Sweep:
         """
         return self._table("ranking")
 
+    def claims(self) -> "pd.DataFrame":
+        """What the paper claims of these settings: its number, the one measured here with its interval, the verdict.
+
+        `verdict` is held, did not hold, not told or not run. Raises InputError where the sweep is of no table or
+        figure of the paper.
+        """
+        return self._table("claims")
+
     def _table(self, name: str) -> "pd.DataFrame":
         import pandas as pd
 

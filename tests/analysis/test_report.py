@@ -63,10 +63,17 @@ def half_done(tmp_path_factory):
 
 def test_writes_the_page_and_every_table_in_three_forms(sixteen):
     paths, _ = sixteen
-    tables = {"ablation", "paired", "seeds-needed", "agreement", "edges", "ranking", "cost", "runs"}
+    tables = {"claims", "ablation", "paired", "seeds-needed", "agreement", "edges", "ranking", "cost", "runs"}
     assert set(paths) == {"index.html"} | {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md", "tex")}
     assert all(path.stat().st_size > 0 for path in paths.values())
     assert {path.name for path in paths["index.html"].parent.iterdir()} == set(paths)
+
+
+def test_tables_in_latex_need_no_character_that_pdflatex_lacks(sixteen):
+    paths, _ = sixteen
+    texts = {name: path.read_text() for name, path in paths.items() if name.endswith(".tex")}
+    assert r"Kendall $\tau$-b" in texts["ranking.tex"]
+    assert not {name for name, text in texts.items() if not text.isascii()}
 
 
 def test_sixteen_trials_of_fifty_epochs_stay_below_a_megabyte(sixteen):

@@ -76,6 +76,15 @@ def test_comparison_and_ranking_are_the_reports(real: Sweep) -> None:
     assert real.rank()["n"].tolist() == [4, 4]
 
 
+def test_claims_are_those_of_the_papers_table(real: Sweep, real_sweep: Path) -> None:
+    of_table_7 = Sweep(real_sweep / "sweep.yaml", real_sweep / "results", overrides=["paper=table-7"])
+    claims = of_table_7.claims()
+    assert claims["claim"].tolist() == ["js_lambda=0->2 above js_lambda=0"]
+    assert claims[["paper", "n", "verdict"]].values.tolist() == [[0.33, 2, "not told"]]
+    with pytest.raises(InputError, match="nothing to make the table 'claims' from"):
+        real.claims()
+
+
 @pytest.mark.parametrize("what", ["seeds", "ranking", "curves"])
 def test_plots_are_figures_that_say_what_they_show(real: Sweep, what: str) -> None:
     figure = real.plot(what)  # type: ignore[arg-type]
