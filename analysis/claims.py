@@ -1,6 +1,7 @@
 """What the paper claims of the table or figure that a sweep is of, and whether the ledger bears it out.
 
 A verdict needs three searches and an interval that lies wholly on one side of what is claimed; else nothing is told.
+A cost, and what speaks against a "never", take one search.
 """
 
 from collections import Counter
@@ -13,12 +14,11 @@ from analysis.formats import MISSING, Table, fixed, interval
 from analysis.gap import lost
 from analysis.inherited import last_rankings
 from analysis.long_searches import MOST_SKIPS, courses
-from analysis.paired import paired_difference
 from analysis.printed import METRICS, PublishedTable, Row, accuracy
 from analysis.ranking import Ranking, rank_correlation
 from analysis.results import Results, Run
 from analysis.search_cost import costs
-from analysis.statistics import Summary, independent_difference, summarize
+from analysis.statistics import Summary, independent_difference, paired_difference, summarize
 
 FEWEST = 3
 """Searches from which on there is a verdict: the paper's own number; the interval of two is these two."""
@@ -119,7 +119,10 @@ def _notes(results: Results, found: tuple[Claim, ...]) -> tuple[str, ...]:
     if "%" in units:
         notes.append("A printed accuracy is reached where the interval goes up to it, or beyond.")
     if "times" in units:
-        notes.append("What a search costs varies with the machine, not with the seed, so that one search is enough.")
+        notes.append(
+            "What a search costs varies with the machine, not with the seed, so that one search is enough. Times of "
+            "trials that shared a device, and the memory of a CPU, which is the whole process's, tell nothing."
+        )
     return tuple(notes)
 
 
