@@ -172,11 +172,7 @@ def _difference(results: Results, a: str, b: str, value: Callable[[Run], float |
     if any(run.state == "given" for run in (*mine, *others)):
         first, second = (summarize(map(value, runs)) for runs in (others, mine))
         return independent_difference(first, second)
-    return _summary({run.seed: value(run) for run in mine}, {run.seed: value(run) for run in others})
-
-
-def _summary(mine: dict[int, float | None], others: dict[int, float | None]) -> Summary:
-    found = paired_difference(others, mine)
+    found = paired_difference({run.seed: value(run) for run in others}, {run.seed: value(run) for run in mine})
     return Summary(found.n, found.mean, found.std, found.interval)
 
 
@@ -251,6 +247,7 @@ def _cheaper(results: Results, ours: tuple[str, Row], other: tuple[str, Row]) ->
 def _ranks(results: Results, paper: PublishedTable) -> Iterator[Claim]:
     """Fig. 5: Kendall's tau with depth consistency is above zero, and above that without."""
     deep, shallow = (_named(results, paper, row.name) for row in paper.rows)
+    taus = {trial_id: found.agreement.tau.value for trial_id, found in last_rankings(results).items()}
     for a in deep:
         printed = paper.rows[0].values["kendall_tau"].mean
         with_depth = _tau(results, a)
@@ -259,10 +256,8 @@ def _ranks(results: Results, paper: PublishedTable) -> Iterator[Claim]:
             without = _tau(results, b)
             says = f"{a} ranks the cells found better than {b}"
             yield _above(says, "τ-b", None, independent_difference(without, with_depth))
-            last = last_rankings(results)
-            taus = {id_: found.agreement.tau.value for id_, found in last.items()}
             if taus:
-                drawn = _difference(results, a, b, lambda run, taus=taus: taus.get(run.trial_id))
+                drawn = _difference(results, a, b, lambda run: taus.get(run.trial_id))
                 yield _above(f"{a} ranks drawn cells better than {b}, by inherited weights", "τ-b", None, drawn)
 
 
