@@ -29,6 +29,7 @@ pages: install  ## the pages of docs/ that are made from the code
 	$(BIN)/python -m orchestrator.pages.schema_page > docs/schema.md
 	$(BIN)/python -m orchestrator.pages.sweep_page > docs/sweep-file.md
 	$(BIN)/python -m orchestrator.pages.cli_page > docs/cli.md
+	$(BIN)/python -m analysis.claims_page > docs/claims.md
 
 faults: install  ## the fault tests in their long form: 100 random kills of drivers and workers, about an hour
 	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py

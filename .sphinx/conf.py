@@ -29,7 +29,7 @@ NAVIGATION = {
     "How to": ["more-seeds", "retrain", "read-results", "imagenet", "recipes", "watching", "extending"],
     "Clusters": ["clusters", *(f"/sweeps/clusters/{page}" for page in ("plain", "slurm", "kuberay", "launcher"))],
     "Reference": ["troubleshooting", "sweep-file", "cli", "schema", "ledger"],
-    "Explanation": ["method", "statistics", "reliability", "decisions", "experiments", "performance", "scale"],
+    "Explanation": ["method", "statistics", "reliability", "decisions", "claims", "experiments", "performance", "scale"],
     "Project": ["CONTRIBUTING", "citing"],
 }
 """Every page by its part of the site; one that is in none is an error."""

@@ -1,9 +1,12 @@
 """What the paper claims beside what a ledger says: verdicts worked out by hand."""
 
+from pathlib import Path
+
 import pytest
 from ledger_fixture import make_ledger
 
-from analysis.claims import claims, claims_table, tally
+from analysis import claims_page
+from analysis.claims import Verdict, claims, claims_table, tally
 from analysis.published import TABLES
 from analysis.results import collect
 from analysis.statistics import independent_difference, summarize
@@ -209,3 +212,28 @@ def test_every_row_that_a_claim_names_was_printed():
     for paper in TABLES.values():
         names = {row.name for row in paper.rows}
         assert {*paper.ours, *(name for pair in paper.above for name in pair)} <= names
+
+
+def _reported(folder: Path, caption: str, verdict: Verdict) -> None:
+    folder.mkdir()
+    (folder / "ablation.md").write_text(f"**{caption}**\n")
+    (folder / "claims.md").write_text("**Title.**\n\n| Claim | Verdict |\n| - | - |\n| a above b | it |\n\nNote.\n")
+    (folder / "claims.csv").write_text(f"claim,verdict\na above b,{verdict}\n")
+
+
+def test_the_page_of_claims_has_each_reports_rows_and_scale_and_counts_verdicts(tmp_path: Path) -> None:
+    _reported(tmp_path / "fig8", "fig8: accuracy over n searches. Search: digits; CPU.", Verdict.NOT_HELD)
+    _reported(tmp_path / "table1", "table1: accuracy. Search: CIFAR-10; CPU. Retrain: CIFAR-10; CPU.", Verdict.HELD)
+    (tmp_path / "ledger").mkdir()
+    made = claims_page.page(tmp_path)
+    assert "of 2 claims, 1 held, 1 did not hold." in made
+    assert made.count("| a above b | it |") == 2
+    assert made.index("## Table 1") < made.index("## Fig. 8")
+    assert "\nSearch: CIFAR-10; CPU. Retrain: CIFAR-10; CPU. `docs/results/table1`.\n" in made
+    assert "Note" not in made
+
+
+def test_a_report_that_does_not_say_its_scale_has_no_place_on_the_page(tmp_path: Path) -> None:
+    _reported(tmp_path / "table1", "table1: accuracy over n searches.", Verdict.HELD)
+    with pytest.raises(ValueError, match=r"table1/ablation\.md: the caption does not say"):
+        claims_page.page(tmp_path)
