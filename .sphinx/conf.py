@@ -29,7 +29,8 @@ NAVIGATION = {
     "How to": ["more-seeds", "retrain", "read-results", "imagenet", "recipes", "watching", "extending"],
     "Clusters": ["clusters", *(f"/sweeps/clusters/{page}" for page in ("plain", "slurm", "kuberay", "launcher"))],
     "Reference": ["troubleshooting", "sweep-file", "cli", "schema", "ledger"],
-    "Explanation": ["method", "statistics", "reliability", "decisions", "claims", "experiments", "performance", "scale"],
+    "Explanation": ["method", "statistics", "reliability", "decisions", "performance", "scale"],
+    "Results": ["claims", "experiments"],
     "Project": ["CONTRIBUTING", "citing"],
 }
 """Every page by its part of the site; one that is in none is an error."""
