@@ -44,7 +44,7 @@ PAPER = {
 OURS = {("table1", "method=stc"), ("table4", "random"), ("table6", "random")}
 """Settings beside the paper's rows."""
 
-SEEDS = {**dict.fromkeys(PAPER, 3), "fig5": 8, "quickstart": 4, "layerwise": 3}
+SEEDS = {**dict.fromkeys(PAPER, 3), "fig5": 8, "quickstart": 4, "layerwise": 3, "one-choice": 3}
 CELLS_FOLLOWED = {"table1": 0, "fig8": 6}
 """Cells of each search that are retrained or looked up: its last one, of Fig. 8 those of every 25th epoch of 150."""
 
@@ -268,6 +268,16 @@ def test_open_choices_varies_what_the_paper_leaves_open_and_chooses_by_validatio
     assert {(trial.config.dataset, trial.config.epochs) for trial in smoke.searches} == {("digits", 2)}
     assert smoke.sweep.optuna.suggestions * len(smoke.sweep.seeds) <= 8
     assert {trial.config.resolution for trial in local.searches} == {16}
+
+
+def test_one_choice_changes_what_its_settings_say_beside_the_common_row_of_the_other_local_sweeps():
+    local = plan("one-choice", "local")
+    by_setting = {trial.setting: trial for trial in local.searches if trial.seed == 0}
+    default = by_setting.pop("default")
+    assert default.id in {trial.id for trial in plan("table7", "local").searches if trial.setting == "js_lambda=0->2"}
+    for name, trial in by_setting.items():
+        changed = {key for key, value in vars(trial.config).items() if value != getattr(default.config, key)}
+        assert changed == set(local.sweep.variants[name]), name
 
 
 @pytest.mark.parametrize("name", SWEEPS)
