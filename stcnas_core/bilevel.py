@@ -13,13 +13,10 @@ from torch import Tensor, nn
 
 from stcnas_core import methods, spaces
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Batch, Sample
 from stcnas_core.path import Choices, Path
 from stcnas_core.randomness import initialisation
 from stcnas_core.training import keep_freed_memory
-
-Batch = tuple[Tensor, Tensor]
-"""Images (B, 3, H, W) and labels (B,)."""
 
 
 class Iteration(NamedTuple):

@@ -4,7 +4,8 @@ Shapes: T cell kinds, E edges, K candidate operations.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from stcnas_core.path import Choices, Path, select, to_genotype
 from stcnas_core.randomness import stream
 from stcnas_core.topology import Topology
 
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
+Batch = tuple[Tensor, Tensor]
+"""Images (B, 3, H, W) and labels (B,)."""
 
 
 class Sample(NamedTuple):
@@ -46,6 +47,31 @@ Judge = Callable[[Sample, int, int], float]
 
 After the last batch comes the first again.
 """
+
+
+class Level(Protocol):
+    """What a method may ask of the supernet and its weights when it takes gradients of its own (`bilevel.py`)."""
+
+    @property
+    def optimizer(self) -> torch.optim.SGD:
+        """The weights'."""
+        ...
+
+    def ran(self, sample: Sample) -> list[nn.Parameter]:
+        """The weights that a sample's path runs through."""
+        ...
+
+    def held(self, sample: Sample) -> AbstractContextManager[None]:
+        """Within the block nothing is kept for the gradients of those weights."""
+        ...
+
+    def loss(self, path: Path, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross entropy, and the logits (B, classes)."""
+        ...
+
+    def first_order(self, sample: Sample, x: Tensor, y: Tensor) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
+        """Gradients of the alphas with the weights as they are, and what was measured."""
+        ...
 
 
 class Method:
@@ -159,12 +185,12 @@ class Method:
         return None
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Gradients of `parameters` that a step of the alphas takes, and what was measured; first order unless said."""
         return level.first_order(sample, *valid)
 
-    def weight_path(self, level: "Bilevel", sample: Sample, x: Tensor, y: Tensor) -> Path:
+    def weight_path(self, level: Level, sample: Sample, x: Tensor, y: Tensor) -> Path:
         """What a step of the weights runs for a sample, its weights held."""
         with torch.no_grad():
             return self.path(sample)

@@ -8,17 +8,13 @@ the two sides make the difference rough on small batches.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Batch, Level, Sample
 from stcnas_core.methods.darts import Darts
 from stcnas_core.path import Path
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 REACH = 0.01
 """Length of the move along the validation gradient: epsilon times the gradient's norm."""
@@ -28,7 +24,7 @@ class Darts2(Darts):
     """DARTS with the alphas' gradient through one unrolled step of the weights."""
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Second order; what is measured is the loss on `valid` at the unrolled weights."""
         weights = level.ran(sample)
@@ -50,7 +46,7 @@ class Darts2(Darts):
         return [direct - rate * hessian_product], (loss, valid[1], logits)
 
 
-def sgd_step(level: "Bilevel", weights: Sequence[Tensor], path: Path, train: "Batch") -> tuple[list[Tensor], float]:
+def sgd_step(level: Level, weights: Sequence[Tensor], path: Path, train: Batch) -> tuple[list[Tensor], float]:
     """Direction and rate of the step that SGD would take from these weights on `train`, without a clip."""
     group = level.optimizer.param_groups[0]
     loss, _ = level.loss(path, *train)

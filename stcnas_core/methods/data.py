@@ -10,19 +10,15 @@ code, alphas move on the validation half and weights on the training half, in tu
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Batch, Level, Sample
 from stcnas_core.methods.gumbel import GumbelMethod, gumbel
 from stcnas_core.path import Choices, everything
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 
 class Data(GumbelMethod):
@@ -41,7 +37,7 @@ class Data(GumbelMethod):
         return Sample(chosen(code.cpu().numpy() > 0), self.derived(), noise=drawn)
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Everything runs, weighted by the code: an operation outside it has a gradient too."""
         return level.first_order(sample._replace(runs=everything(self.topology)), *valid)

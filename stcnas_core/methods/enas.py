@@ -14,20 +14,16 @@ see as many batches. The inputs of a node are distinct, as in the space.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Batch, Level, Sample
 from stcnas_core.methods.candidates import CandidateMethod
 from stcnas_core.path import Choice, Choices
 from stcnas_core.randomness import initialisation, stream
 from stcnas_core.topology import Topology
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 HIDDEN = 100
 TANH_CONSTANT, TEMPERATURE = 2.5, 5.0
@@ -159,13 +155,13 @@ class Enas(CandidateMethod):
         return Sample(cell, cell, plain=True, decisions=tuple(walk.decisions))
 
     @torch.no_grad()
-    def accuracy(self, level: "Bilevel", sample: Sample, x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def accuracy(self, level: Level, sample: Sample, x: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Share of a batch that a cell gets right, on the host, and what was measured."""
         loss, logits = level.loss(self.path(sample), x, y)
         return (logits.argmax(dim=1) == y).float().mean().cpu(), (loss, y, logits)
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """The policy's gradient, by the accuracy on the validation batch."""
         accuracy, measured = self.accuracy(level, sample, *valid)

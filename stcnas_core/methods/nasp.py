@@ -11,16 +11,12 @@ around the start of 1/2.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from stcnas_core.methods.base import Method, Sample, plain
+from stcnas_core.methods.base import Batch, Level, Method, Sample, plain
 from stcnas_core.path import everything, indicator
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 
 class Nasp(Method):
@@ -49,7 +45,7 @@ class Nasp(Method):
         return self.evaluated()
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """The gradient at the discrete cell, with respect to what is in it and what is not."""
         return level.first_order(Sample(everything(self.topology), sample.cell), *valid)

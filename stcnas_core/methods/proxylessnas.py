@@ -16,21 +16,17 @@ of both are the authors' published program's.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Sample, plain
+from stcnas_core.methods.base import Batch, Level, Sample, plain
 from stcnas_core.methods.darts import Darts
 from stcnas_core.methods.gumbel import gumbel
 from stcnas_core.path import Choices, Path, best_operations, possible
 from stcnas_core.topology import Topology
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 
 class ProxylessNas(Darts):
@@ -69,7 +65,7 @@ class ProxylessNas(Darts):
         gates = torch.zeros_like(shared).scatter_(2, active, 1.0)
         return gates - shared.detach() + shared
 
-    def weight_path(self, level: "Bilevel", sample: Sample, x: Tensor, y: Tensor) -> Path:
+    def weight_path(self, level: Level, sample: Sample, x: Tensor, y: Tensor) -> Path:
         """The single path."""
         return Path(sample.cell)
 
@@ -78,7 +74,7 @@ class ProxylessNas(Darts):
         return self.uniform(generator)
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Those of the two paths; what is compared is kept until the alphas have moved."""
         self._compared = self._drawn(sample.runs), self.alpha.detach().clone()

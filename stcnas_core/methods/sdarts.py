@@ -6,20 +6,15 @@ gradient's sign from a random start, each followed by a return to the box and to
 epsilon grows linearly from 0.03 to 0.3 over the epochs. The alphas' own step is DARTS's.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from stcnas_core.config import SearchConfig
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Level, Sample
 from stcnas_core.methods.darts import Darts
 from stcnas_core.path import Path
 from stcnas_core.schedules import Ramp
 from stcnas_core.topology import Topology
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Bilevel
 
 
 class SdartsAdv(Darts):
@@ -39,7 +34,7 @@ class SdartsAdv(Darts):
         start = 2.0 * torch.rand(tuple(self.alpha.shape), generator=generator) - 1.0
         return self.evaluated()._replace(noise=start.to(self.device))
 
-    def weight_path(self, level: "Bilevel", sample: Sample, x: Tensor, y: Tensor) -> Path:
+    def weight_path(self, level: Level, sample: Sample, x: Tensor, y: Tensor) -> Path:
         """Everything, with the weights of operations that are worst on this batch; plain DARTS's in the warm-up."""
         path = super().weight_path(level, sample, x, y)
         if sample.noise is None or path.weights is None or self.epsilon == 0:

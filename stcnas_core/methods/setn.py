@@ -12,19 +12,15 @@ of the authors' NATS-Bench (TPAMI 2021), where each is judged on one batch; here
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stcnas_core.methods.base import Sample
+from stcnas_core.methods.base import Batch, Level, Sample
 from stcnas_core.methods.candidates import CandidateMethod
 from stcnas_core.methods.gumbel import gumbel
 from stcnas_core.path import Choices, everything, select
-
-if TYPE_CHECKING:
-    from stcnas_core.bilevel import Batch, Bilevel
 
 
 class Setn(CandidateMethod):
@@ -46,7 +42,7 @@ class Setn(CandidateMethod):
         return self.uniform(generator)
 
     def alpha_gradients(
-        self, level: "Bilevel", sample: Sample, train: "Batch", valid: "Batch"
+        self, level: Level, sample: Sample, train: Batch, valid: Batch
     ) -> tuple[Sequence[Tensor], tuple[Tensor, ...]]:
         """Those of the template: everything, weighted by the probabilities."""
         return level.first_order(Sample(everything(self.topology), sample.cell), *valid)
