@@ -13,7 +13,7 @@ import pyarrow as pa
 from orchestrator.benchmark import METRICS
 from stcnas_core.config import RetrainConfig, SearchConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "str": pa.string()}
 _NOT_COLUMNS = {"genotype", "seed"}

@@ -1,6 +1,7 @@
 """What one iteration of a search does, apart from where its images come from: both levels of Eq. 10, first order.
 
-Nothing in here grows with the number of candidate operations: a step touches the parameters of what ran.
+Nothing in here grows with the number of candidate operations: a step touches the parameters of what ran, unless the
+method lets the others drift.
 """
 
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,7 @@ class Bilevel:
         return gradients, (loss, y, logits, *(() if penalty is None else (penalty,)))
 
     def weight_step(self, sample: Sample, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        """Eq. 10's lower level: a step of the weights that ran; the others keep value, momentum and decay."""
+        """Eq. 10's lower level: a step of the weights that ran; the others rest, or drift."""
         loss, logits = self.loss(self.method.weight_path(self, sample, x, y), x, y)
         loss.backward()
         self._move_weights(sample)
@@ -134,9 +135,14 @@ class Bilevel:
         self.method.moved()
 
     def _move_weights(self, sample: Sample) -> None:
-        ran = self.ran(sample)
-        torch.nn.utils.clip_grad_norm_(ran, self.config.grad_clip)
-        self.optimizer.param_groups[0]["params"] = ran
+        moved = self.ran(sample)
+        torch.nn.utils.clip_grad_norm_(moved, self.config.grad_clip)
+        if self.method.drift:
+            moved = list(self.model.parameters())
+            for parameter in moved:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        self.optimizer.param_groups[0]["params"] = moved
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 

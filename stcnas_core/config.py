@@ -100,9 +100,9 @@ class SearchConfig:
     lr_min: float = 0.001
     """Weights: learning rate that the cosine ends at."""
     momentum: float = 0.9
-    """Weights: momentum; the buffer of an operation that did not run rests."""
+    """Weights: momentum; the buffer of an operation that did not run rests (but see `unsampled`)."""
     weight_decay: float = 3e-4
-    """Weights: decay; an operation that did not run does not decay."""
+    """Weights: decay; an operation that did not run does not decay (but see `unsampled`)."""
     grad_clip: float = 5.0
     """Weights: largest gradient norm over the operations that ran (DARTS's)."""
 
@@ -136,6 +136,9 @@ class SearchConfig:
     """OPEN, STC: whether the Jensen-Shannon gradient moves all entries (reading a) or sampled ones alone (b)."""
     samples_per_iteration: Literal["one", "two"] = "one"
     """OPEN, STC: one sub-cell for both steps of an iteration (Eq. 10), or a second one for the weight step."""
+    unsampled: Literal["rest", "drift"] = "rest"
+    """OPEN, STC: whether weights of operations that did not run rest, or drift by momentum and decay, as under an
+    optimizer that is given gradients of zero."""
     sample_none: bool = False
     """OPEN, NAS-Bench-201: whether the operation `none` may be sampled and derived."""
     cell_consistency: bool = True
@@ -261,8 +264,10 @@ class SearchConfig:
         inert |= _as_ever(fields)
         if self.space != "nasbench201":
             inert.add("sample_none")
+        if self.unsampled == "rest":
+            inert.add("unsampled")  # so it was before there was the field: ids of that time stay
         if not self.cell_consistency:
-            inert.add("samples_per_iteration")
+            inert |= {"samples_per_iteration", "unsampled"}
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
         if self.method == "stc" and self.value("derive_by") == "alpha":

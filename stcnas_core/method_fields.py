@@ -32,6 +32,7 @@ METHOD_FIELDS: dict[str, set[str]] = {
         "js_scope",
         "js_gradient",
         "samples_per_iteration",
+        "unsampled",
         "cell_consistency",
         "discretization_consistency",
         "derive_by",

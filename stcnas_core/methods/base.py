@@ -81,6 +81,8 @@ class Method:
     """Whether alphas and weights move together, by the gradients of one pass on a training batch."""
     partial = 1
     """Each operation of the supernet runs on one in so many channels."""
+    drift = False
+    """Whether weights that did not run go on by momentum and decay."""
     penalty_weight: float | None = None
     """Coefficient of `penalty` in the alphas' objective; None where the method adds nothing."""
 

@@ -21,6 +21,7 @@ class Stc(Method):
 
     def __init__(self, config: SearchConfig, topology: Topology, device: str) -> None:
         super().__init__(config, topology, device)
+        self.drift = config.unsampled == "drift"
         index = groups(topology, config.js_scope)
         self.groups, self.group_count = index.to(device), int(index.max()) + 1
         self.js_lambda = Ramp.parse(config.js_lambda)

@@ -205,6 +205,25 @@ def test_the_alpha_step_moves_alphas_alone_and_the_weight_step_what_ran_alone() 
     assert len(ran) < len(list(search.model.parameters())) / 2
 
 
+@pytest.mark.parametrize("unsampled", ["rest", "drift"])
+def test_what_is_sampled_no_more_rests_or_drifts_by_momentum_and_decay(unsampled: str) -> None:
+    search = Search(dataclasses.replace(DARTS_SMALL, unsampled=unsampled))
+    first, second = (search.method.sample(0.3, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    x, y = next(iter(search._batches("valid")))
+    search.bilevel.weight_step(first, x, y)
+    left = {id(p) for p in search.bilevel.ran(first)} - {id(p) for p in search.bilevel.ran(second)}
+    weights = [p for p in search.bilevel.ran(first) if id(p) in left]
+    assert weights
+    optimizer, lr = search.bilevel.optimizer, search.bilevel.optimizer.param_groups[0]["lr"]
+    before = [p.detach().clone() for p in weights]
+    speeds = [0.9 * optimizer.state[p]["momentum_buffer"] + 3e-4 * p.detach() for p in weights]
+    search.bilevel.weight_step(second, x, y)
+    for p, start, speed in zip(weights, before, speeds, strict=True):
+        torch.testing.assert_close(p.detach(), start if unsampled == "rest" else start - lr * speed)
+        assert torch.equal(p.detach(), start) == (unsampled == "rest")
+        assert p.grad is None
+
+
 def test_warm_up_moves_no_alpha() -> None:
     search = Search(SEARCHES["warm-up, two samples"])
     start = search.method.alpha.detach().clone()

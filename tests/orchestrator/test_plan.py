@@ -104,6 +104,7 @@ CHANGES = {
     "js_scope": "edge",
     "js_gradient": "sampled",
     "samples_per_iteration": "two",
+    "unsampled": "drift",
     "sample_none": True,
     "cell_consistency": False,
     "discretization_consistency": False,
