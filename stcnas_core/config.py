@@ -38,6 +38,8 @@ DATASET_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What stands in for a field that is null, where a data set has it otherwise than `_PLAIN`."""
 _PLAIN: dict[str, Any] = {"class_share": None, "stem": "cifar", "label_smoothing": 0.0}
+_BEFORE: dict[str, Any] = {**_PLAIN, "unsampled": "rest"}
+"""What was so before there were these fields."""
 
 
 @dataclass(frozen=True)
@@ -264,10 +266,10 @@ class SearchConfig:
         inert |= _as_ever(fields)
         if self.space != "nasbench201":
             inert.add("sample_none")
-        if self.unsampled == "rest":
-            inert.add("unsampled")  # so it was before there was the field: ids of that time stay
         if not self.cell_consistency:
-            inert |= {"samples_per_iteration", "unsampled"}
+            inert.add("samples_per_iteration")
+            if fields["warmup_epochs"] == 0:
+                inert.add("unsampled")  # a warm-up samples cells all the same
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
         if self.method == "stc" and self.value("derive_by") == "alpha":
@@ -405,8 +407,8 @@ def _own(dataset: str, name: str) -> Any:
 
 
 def _as_ever(fields: dict[str, Any]) -> set[str]:
-    """Fields of `_PLAIN` that say what was so before there was the field: ids of that time stay."""
-    return {name for name, plain in _PLAIN.items() if name in fields and fields[name] == plain}
+    """Fields that say what was so before there was the field: ids of that time stay."""
+    return {name for name, before in _BEFORE.items() if name in fields and fields[name] == before}
 
 
 def _bad(name: str, value: Any, must: str) -> InputError:

@@ -224,6 +224,20 @@ def test_what_is_sampled_no_more_rests_or_drifts_by_momentum_and_decay(unsampled
         assert p.grad is None
 
 
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_drifting_is_another_search_where_any_epoch_leaves_weights_unsampled(warmup: int) -> None:
+    options = {**SMALL, **LITERAL, "warmup_epochs": warmup, "cell_consistency": False}
+    rest, drift = (
+        Search(SearchConfig(space="nasbench201", cells=1, unsampled=unsampled, **options))
+        for unsampled in ("rest", "drift")
+    )
+    rest.run_epoch()
+    drift.run_epoch()
+    pairs = zip(rest.model.parameters(), drift.model.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs) == (warmup == 0)
+    assert (rest.config.effective() == drift.config.effective()) == (warmup == 0)
+
+
 def test_warm_up_moves_no_alpha() -> None:
     search = Search(SEARCHES["warm-up, two samples"])
     start = search.method.alpha.detach().clone()
