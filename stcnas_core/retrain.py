@@ -3,7 +3,6 @@
 Like a search, it is resumed bit for bit: all randomness is a function of the seed and the epoch.
 """
 
-import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -251,7 +250,7 @@ class Retrain:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, as tensors and plain values."""
         return {
-            "config": dataclasses.asdict(self.config),
+            "config": self.config.effective(),
             "epoch": self.epoch,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -259,7 +258,7 @@ class Retrain:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` stood; raises InputError for the state of another configuration or shape."""
-        restore_checked(state, dataclasses.asdict(self.config), self._restore)
+        restore_checked(state, self.config.effective(), self._restore)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])

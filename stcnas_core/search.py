@@ -4,7 +4,6 @@ Killed after any epoch and resumed from `state_dict`, it gives bit for bit what 
 same number of threads: all randomness is a function of the seed and the epoch (see `randomness`).
 """
 
-import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -308,11 +307,11 @@ class Search:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, as tensors and plain values."""
         trained = {} if self._bilevel is None else self._bilevel.state_dict()
-        return {"config": dataclasses.asdict(self.config), "epoch": self.epoch, **trained}
+        return {"config": self.config.effective(), "epoch": self.epoch, **trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` stood; raises InputError for the state of another configuration or shape."""
-        restore_checked(state, dataclasses.asdict(self.config), self._restore)
+        restore_checked(state, self.config.effective(), self._restore)
 
     def _restore(self, state: dict[str, Any]) -> None:
         if self._bilevel is not None:

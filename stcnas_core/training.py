@@ -94,12 +94,15 @@ def peak_memory(device: str) -> int:
 
 
 def restore_checked(state: Any, config: dict[str, Any], restore: Callable[[dict[str, Any]], None]) -> None:
-    """Run `restore(state)`; raises InputError where the state is of another configuration or does not fit."""
-    if not isinstance(state, dict) or "config" not in state:
+    """Run `restore(state)`; raises InputError where the state does not fit or is of another configuration.
+
+    `config` is what the run computes, as its id has it, so that a checkpoint fits every configuration of its id.
+    """
+    if not isinstance(state, dict) or not isinstance(state.get("config"), dict):
         raise InputError("this is no checkpoint of a search or a retraining: it has no configuration")
     other = state["config"]
     if other != config:
-        names = [name for name in config if not isinstance(other, dict) or other.get(name) != config[name]]
+        names = [name for name in {**config, **other} if other.get(name) != config.get(name)]
         raise InputError(f"the checkpoint is of another configuration; it differs in {', '.join(names)}")
     try:
         restore(state)

@@ -376,12 +376,27 @@ def test_a_checkpoint_of_something_else_is_refused() -> None:
     for state, says in [
         ({}, "no configuration"),
         ({"config": {}}, "another configuration; it differs in space"),
+        ({"config": {**BENCH_SMALL.effective(), "of_tomorrow": 1}}, "it differs in of_tomorrow"),
+        ({"config": None}, "no configuration"),
         (Search(SEARCHES["darts method"]).state_dict(), "differs in method"),
         ({**search.state_dict(), "alpha": torch.zeros(2, 2)}, "does not fit"),
         ({**search.state_dict(), "model": {}}, "does not fit"),
     ]:
         with pytest.raises(InputError, match=says):
             search.load_state_dict(state)
+
+
+def test_a_checkpoint_goes_on_with_every_configuration_of_its_id() -> None:
+    """Such as one of a later version, with a field whose default says what was so before there was the field."""
+    first = Search(dataclasses.replace(BENCH_SMALL, discretization_consistency=False))
+    first.run_epoch()
+    state = through_a_file(first.state_dict())
+    assert "unsampled" not in state["config"], "ids of before this field omit it, and so does the checkpoint"
+    same = Search(dataclasses.replace(first.config, js_lambda="2", js_scope="cell", candidates=7))
+    same.load_state_dict(state)
+    first.run_epoch()
+    same.run_epoch()
+    assert_equal(same.state_dict(), first.state_dict())
 
 
 def test_equal_searches_have_equal_effective_configurations() -> None:
