@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 30.0
 """Seconds between plain lines while no trial ends."""
+LONG = 60.0
+"""Seconds of an epoch below which its length is not worth a word."""
 
 
 @dataclass
@@ -97,6 +99,14 @@ class Tracker:
             work += seconds / seen * count
         return work / max(1, len(self.running))
 
+    def state(self, item: _Running) -> str:
+        """How far a running trial is, and for how long where its epoch takes twice the usual time: while it judges cells
+        after the last one, or because its worker hangs."""
+        seconds, seen = self._spent[item.trial.stage]
+        here = self._clock() - item.since
+        long = here > max(LONG, 2 * seconds / max(1, seen))
+        return f"epoch {item.done}/{item.epochs}" + (f" for {duration(here)}" if long else "")
+
     def _drop(self, trial_id: str) -> None:
         trial = self.left.pop(trial_id, None)
         if trial is not None:
@@ -173,7 +183,7 @@ class Lines(Reporter):
             return
         tracker = self.tracker
         running = ", ".join(
-            f"{named(item.trial)} epoch {item.done}/{item.epochs}" for item in list(tracker.running.values())[:4]
+            f"{named(item.trial)} {tracker.state(item)}" for item in list(tracker.running.values())[:4]
         )
         more = f" and {len(tracker.running) - 4} more" if len(tracker.running) > 4 else ""
         left = tracker.seconds_left()
@@ -224,7 +234,7 @@ class Live(Reporter):
         for item in shown[:12]:
             bar = ProgressBar(total=item.epochs, completed=item.done, width=16)
             accuracy = "" if item.accuracy is None else f"{item.accuracy:.2f} %"
-            trials.add_row(Text(named(item.trial)), bar, Text(f"epoch {item.done}/{item.epochs}"), Text(accuracy))
+            trials.add_row(Text(named(item.trial)), bar, Text(tracker.state(item)), Text(accuracy))
         if len(shown) > 12:
             trials.add_row(Text(f"and {len(shown) - 12} more"))
         return Group(overall, trials)

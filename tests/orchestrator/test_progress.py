@@ -84,6 +84,28 @@ def test_lines_for_trials_that_end_and_a_heartbeat(plan: Plan, tracker: Tracker,
     ]
 
 
+def test_an_epoch_that_takes_longer_than_others_says_for_how_long(plan: Plan, tracker: Tracker, clock: Clock) -> None:
+    stream = io.StringIO()
+    lines = Lines(tracker, stream, clock)
+    search = plan.searches[0]
+    lines.begin(search)
+    for seconds in (90, 100):
+        clock.now += seconds
+        lines.beat()
+    lines.update(search, Progress(search.id, "running", 1))
+    for seconds in (370, 20):
+        clock.now += seconds
+        lines.beat()
+    assert [line.partition("running: ")[2].split(";")[0] for line in stream.getvalue().splitlines()] == [
+        "search default, seed 0 epoch 0/4 for 2 min",
+        "search default, seed 0 epoch 0/4 for 3 min",
+        "search default, seed 0 epoch 1/4",
+    ]
+    clock.now += HEARTBEAT
+    lines.beat()
+    assert stream.getvalue().endswith("epoch 1/4 for 7 min\n")
+
+
 def test_the_live_display_draws_and_keeps_lines(plan: Plan, tracker: Tracker) -> None:
     stream = io.StringIO()
     with Live(tracker, stream) as live:
