@@ -42,9 +42,16 @@ class Checkpoints:
         marks = self._marks(trial_id)
         first_at = self._first_start(marks[min(marks)]) if marks else None
         attempt = max(after, *marks, 0) + 1
-        note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": now.isoformat()}).encode()
-        self.storage.note(f"{_folder(trial_id)}/attempt-{attempt}.json", note)
+        self._mark(trial_id, attempt, started_at=now.isoformat())
         return Start(attempt, first_at or now)
+
+    def note_hung(self, trial_id: str, start: Start, where: str) -> None:
+        """Note with the mark of a start, before its process is ended, that it hangs and `where`."""
+        self._mark(trial_id, start.attempt, started_at=start.first_at.isoformat(), hung=where)
+
+    def hung(self, trial_id: str, attempt: int) -> str | None:
+        """Where a start of a trial hung; None where it did not."""
+        return self._said(_mark_key(trial_id, attempt)).get("hung")
 
     def started(self, trial_id: str) -> Start | None:
         """The newest start of a trial that is not finished; None where there was none."""
@@ -97,6 +104,10 @@ class Checkpoints:
             done[trial_id] = max(done.get(trial_id, 0), epoch)
         return done
 
+    def _mark(self, trial_id: str, attempt: int, **said: str) -> None:
+        note = {"host": socket.gethostname(), "pid": os.getpid(), **said}
+        self.storage.note(_mark_key(trial_id, attempt), json.dumps(note).encode())
+
     def _marks(self, trial_id: str) -> dict[int, str]:
         return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}
 
@@ -104,11 +115,19 @@ class Checkpoints:
         return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if key.endswith(".ckpt")}
 
     def _first_start(self, key: str) -> datetime | None:
-        data = self.storage.read(key)
         try:
-            return datetime.fromisoformat(json.loads(data)["started_at"]) if data else None
+            return datetime.fromisoformat(self._said(key)["started_at"])
         except (ValueError, KeyError, TypeError):
             return None
+
+    def _said(self, key: str) -> dict[str, Any]:
+        """What a mark says; nothing where it is gone or damaged, since it is no part of any result."""
+        data = self.storage.read(key)
+        try:
+            said = json.loads(data) if data else {}
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
 
 
 def check(data: bytes) -> None:
@@ -122,6 +141,10 @@ def _folder(trial_id: str) -> str:
 
 def _key(trial_id: str, epoch: int) -> str:
     return f"{_folder(trial_id)}/{epoch:06d}.ckpt"
+
+
+def _mark_key(trial_id: str, attempt: int) -> str:
+    return f"{_folder(trial_id)}/attempt-{attempt}.json"
 
 
 def _number(key: str) -> int:

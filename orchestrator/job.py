@@ -44,6 +44,8 @@ class Job:
     """Devices that compute it together, each in a process of its own."""
     place: str | None = None
     """Name of the storage (`place.identify`), which must not become another under the same address; None is any."""
+    hung_after_minutes: float | None = None
+    """Minutes after which an epoch counts as hung; None waits for ever."""
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class Job:
             shared=shared,
             alone=alone,
             devices=devices,
+            hung_after_minutes=resources.hung_after_minutes,
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import Literal
 
 from orchestrator.identity import Stage
 
-Kind = Literal["out_of_memory", "lost", "preempted", "diverged", "bug", "not_found", "over_limit"]
+Kind = Literal["out_of_memory", "lost", "hung", "preempted", "diverged", "bug", "not_found", "over_limit"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Rule:
 RULES: dict[Kind, Rule] = {
     "out_of_memory": Rule(1, "others on the same device may have taken the memory: once more, alone on it"),
     "lost": Rule(3, "its process or node died, which says nothing about the trial unless it happens there every time"),
+    "hung": Rule(3, "a device, a network or a file system that stands still may be another one next time"),
     "preempted": Rule(None, "its node was taken away, which says nothing about the trial"),
     "diverged": Rule(0, "the same configuration and seed diverge again"),
     "bug": Rule(0, "the same code raises again"),

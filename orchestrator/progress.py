@@ -100,8 +100,9 @@ class Tracker:
         return work / max(1, len(self.running))
 
     def state(self, item: _Running) -> str:
-        """How far a running trial is, and for how long where its epoch takes twice the usual time: while it judges cells
-        after the last one, or because its worker hangs."""
+        """How far a running trial is, and for how long where its epoch takes twice the usual time: it judges cells, or
+        hangs.
+        """
         seconds, seen = self._spent[item.trial.stage]
         here = self._clock() - item.since
         long = here > max(LONG, 2 * seconds / max(1, seen))
@@ -182,9 +183,7 @@ class Lines(Reporter):
         if self._clock() - self._last < HEARTBEAT:
             return
         tracker = self.tracker
-        running = ", ".join(
-            f"{named(item.trial)} {tracker.state(item)}" for item in list(tracker.running.values())[:4]
-        )
+        running = ", ".join(f"{named(item.trial)} {tracker.state(item)}" for item in list(tracker.running.values())[:4])
         more = f" and {len(tracker.running) - 4} more" if len(tracker.running) > 4 else ""
         left = tracker.seconds_left()
         eta = f"; about {duration(left)} left" if left else ""

@@ -22,7 +22,7 @@ from orchestrator.studies.study import Study
 from orchestrator.trainable import Progress, run_trial
 from stcnas_core.config import RetrainConfig, SearchConfig
 
-_DEATHS = {"lost": "its process or node died", "preempted": "its node was taken away"}
+_DEATHS = {"lost": "its process or node died", "hung": "it hung", "preempted": "its node was taken away"}
 
 WAIT = 0.5
 """Seconds between looks at what other drivers have."""
@@ -110,15 +110,18 @@ class Run:
             self.heard(trial, self.lookups.record(trial))
 
     def died(self, job: Job, trial: Trial, said: str) -> None:
-        """A trial's process or node is gone: it starts again, or is recorded as lost; its checkpoint stays."""
+        """A trial's process or node is gone: it starts again, or is recorded as failed; its checkpoint stays."""
         ensure(self.ledger.storage, self.place)
         if self.ledger.has(trial.id):
             # It died between its record and saying so; the next start finds the record and says it.
             self._again(trial, "its process or node died")
             return
-        kind: Kind = "preempted" if "preempted" in said else "lost"
-        starts, epochs = Checkpoints(self.ledger.storage).progress(trial.id)
+        checkpoints = Checkpoints(self.ledger.storage)
+        starts, epochs = checkpoints.progress(trial.id)
         attempt = max(starts, self.ledger.attempts_failed(trial.id) + 1)
+        kind: Kind = "preempted" if "preempted" in said else "lost"
+        if (where := checkpoints.hung(trial.id, attempt)) is not None:
+            kind, said = "hung", f"{where}No epoch for {job.hung_after_minutes:g} minutes: its process was ended"
         # Where and when it ran is known to the dead alone.
         unknown = {"host": None, "threads": None, "epochs_done": epochs}
         row = {**job.row(attempt), "state": "failed", "error_kind": kind, "error": said, **unknown}
@@ -126,7 +129,7 @@ class Run:
             self.ledger.record_failure(row)
             self._again(trial, f"{_DEATHS[kind]}, it starts again")
             return
-        summary = f"its process or node died {(RULES[kind].restarts or 0) + 1} times without an epoch in between"
+        summary = f"{_DEATHS[kind]} {(RULES[kind].restarts or 0) + 1} times without an epoch in between"
         self.ledger.record({**row, "error": f"{said}\n{summary}"})
         self.heard(trial, Progress(trial.id, "failed", epochs, error=summary, kind=kind))
 
@@ -185,6 +188,8 @@ def run_inline(run: Run, interruption: Interruption) -> None:
             time.sleep(WAIT)
             continue
         run.reporter.begin(trial)
-        for progress in run_trial(run.job(trial, run.gpus(trial.stage, available), shared=False)):
+        job = run.job(trial, run.gpus(trial.stage, available), shared=False)
+        # To end what hangs would be to end this process.
+        for progress in run_trial(dataclasses.replace(job, hung_after_minutes=None)):
             run.heard(trial, progress)
             run.reporter.beat()

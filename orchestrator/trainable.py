@@ -6,16 +6,16 @@ it as well.
 """
 
 import dataclasses
+import functools
 import json
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.checkpoints import Checkpoints
+from orchestrator.checkpoints import Checkpoints, Start
 from orchestrator.job import Job
 from orchestrator.ledger import Ledger
 from orchestrator.place import ensure
@@ -23,6 +23,7 @@ from orchestrator.policy import Kind
 from orchestrator.snapshots import snapshot_epochs
 from orchestrator.storage import StorageError, open_storage
 from orchestrator.surroundings import check_data, device_name, device_of, reset_peak_memory, threads
+from orchestrator.watchdog import watched
 from stcnas_core.errors import DivergedError, InputError, OverLimitError
 
 if TYPE_CHECKING:
@@ -89,8 +90,7 @@ class _Attempt:
 
     job: Job
     device: str
-    number: int
-    started_at: datetime
+    start: Start
     group: "Group | None" = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     alphas: list[dict[str, Any]] = field(default_factory=list)
@@ -104,10 +104,10 @@ class _Attempt:
 
         steps = [row["step_seconds"] for row in self.epochs if row["step_seconds"] is not None]
         return {
-            **self.job.row(self.number),
+            **self.job.row(self.start.attempt),
             # With the build, such as +cu130, which the package's metadata does not have.
             "torch_version": str(torch.__version__),
-            "started_at": self.started_at,
+            "started_at": self.start.first_at,
             "epochs_done": len(self.epochs),
             "devices": self.epochs[-1].get("devices") if self.epochs else None,
             "device_seconds": sum(row["device_seconds"] for row in self.epochs),
@@ -138,7 +138,7 @@ def run_trial(job: Job, group: "Group | None" = None) -> Iterator[Progress]:
     device = device_of(job)
     check_data(job)
     start = checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
-    attempt = _Attempt(job, device, start.attempt, start.first_at, group)
+    attempt = _Attempt(job, device, start, group)
     try:
         with threads(job.threads):
             yield from _train(attempt, checkpoints, ledger)
@@ -156,7 +156,7 @@ def record_failure(job: Job, failure: Failure) -> Progress:
     storage = open_storage(job.storage)
     ledger, checkpoints = Ledger(storage), Checkpoints(storage)
     start = checkpoints.started(job.id) or checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
-    attempt = _Attempt(job, failure.device, start.attempt, start.first_at)
+    attempt = _Attempt(job, failure.device, start)
     state = checkpoints.newest(job.id, attempt.notices.append)
     if state is not None:
         attempt.epochs, attempt.peak_memory = json.loads(state["epochs"]), int(state["peak_memory"])
@@ -182,29 +182,49 @@ def _failed(attempt: _Attempt, failure: Failure, checkpoints: Checkpoints, ledge
 def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Iterator[Progress]:
     """The epochs that are left, a checkpoint after each, and the record."""
     job = attempt.job
-    reset_peak_memory(job, attempt.device)
-    run = _resumed(attempt, checkpoints)
-    if attempt.group is not None:
-        _join(run)
-    wanted = snapshot_epochs(job.config.epochs)
+    # Not while the driver is told, which may take as long as it likes.
+    alive = functools.partial(
+        watched, job.hung_after_minutes, functools.partial(checkpoints.note_hung, job.id, attempt.start)
+    )
+    with alive():
+        reset_peak_memory(job, attempt.device)
+        run = _resumed(attempt, checkpoints)
+        if attempt.group is not None:
+            _join(run)
     while not run.finished:
-        measured = dataclasses.asdict(run.run_epoch())
-        attempt.epochs.append({"trial_id": job.id, "stage": job.stage, "devices": job.devices, **measured})
-        if job.stage == "search" and run.epoch in wanted:
-            attempt.alphas += [{"trial_id": job.id, "epoch": measured["epoch"], **row} for row in _alpha_rows(run)]
-        attempt.peak_memory = max(attempt.peak_memory, run.peak_memory())
-        _rank(attempt, run)
-        ensure(ledger.storage, job.place)
-        checkpoints.save(job.id, run.epoch, _state(attempt, run))
+        with alive():
+            _epoch(attempt, run)
+            ensure(ledger.storage, job.place)
+            checkpoints.save(job.id, run.epoch, _state(attempt, run))
         if not run.finished:
             yield attempt.said("running")
-    cost, genotype = run.cost(), run.genotype.canonical_text()
+    with alive():
+        recorded = _record(attempt, run, ledger)
+    checkpoints.delete(job.id)
+    genotype = run.genotype.canonical_text()
+    yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, checkpoints, job)
+
+
+def _epoch(attempt: _Attempt, run: "Computation") -> None:
+    """One epoch and the rows it leaves."""
+    job = attempt.job
+    measured = dataclasses.asdict(run.run_epoch())
+    attempt.epochs.append({"trial_id": job.id, "stage": job.stage, "devices": job.devices, **measured})
+    if job.stage == "search" and run.epoch in snapshot_epochs(job.config.epochs):
+        attempt.alphas += [{"trial_id": job.id, "epoch": measured["epoch"], **row} for row in _alpha_rows(run)]
+    attempt.peak_memory = max(attempt.peak_memory, run.peak_memory())
+    _rank(attempt, run)
+
+
+def _record(attempt: _Attempt, run: "Computation", ledger: Ledger) -> bool:
+    """Record a trial that has come to its end; False where it has a record already."""
+    cost = run.cost()
     last = attempt.epochs[-1]
     shared = ("valid_accuracy", "derived_accuracy", "train_accuracy", "test_accuracy", "test_top5_accuracy")
-    recorded = ledger.record(
+    return ledger.record(
         attempt.row(
             state="finished",
-            genotype=genotype,
+            genotype=run.genotype.canonical_text(),
             params=cost.params,
             macs=cost.macs,
             macs_with_norms=cost.macs_with_norms,
@@ -214,8 +234,6 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         attempt.alphas,
         attempt.ranks,
     )
-    checkpoints.delete(job.id)
-    yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, checkpoints, job)
 
 
 def _join(run: "Computation") -> None:
@@ -253,7 +271,7 @@ def _fresh(attempt: _Attempt) -> "Computation":
     if job.simulation is not None:
         from orchestrator.simulation.play import SimulatedRun
 
-        return SimulatedRun(job, job.simulation, attempt.number)
+        return SimulatedRun(job, job.simulation, attempt.start.attempt)
     from stcnas_core.parallel import ALONE
     from stcnas_core.retrain import Retrain, RetrainConfig
     from stcnas_core.search import Search

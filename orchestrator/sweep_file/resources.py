@@ -29,6 +29,9 @@ class StageResources(BaseModel):
     trial's measured memory allows."""
     most_per_gpu: Annotated[int, Field(ge=1, le=100)] = 8
     """With `gpus: auto`: so many trials at most share a GPU, 1 gives each one of its own."""
+    hung_after_minutes: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    """Minutes after which an epoch, with all that it ranks and saves, counts as hung: with Ray its process is ended,
+    and the trial goes on from its last epoch. Null waits for ever."""
 
 
 def _devices(value: Any) -> int | list[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.benchmark import METRICS
-from orchestrator.sweep_file import fields, space
+from orchestrator.sweep_file import fields, resources, space
 from orchestrator.sweep_file.yaml_file import Document, KeyPath, parse
 from stcnas_core.errors import InputError
 
@@ -32,8 +32,6 @@ TOP_KEYS = (
 )
 LONGEST_KEY = 100
 """Characters of a key that is not known, in messages."""
-
-RESOURCE_KEYS = ("cpus", "gpus", "most_per_gpu")
 
 
 @dataclass
@@ -143,11 +141,11 @@ def known_keys(path: KeyPath) -> tuple[str, ...] | None:
         case ("optuna", "prune"):
             return tuple(space.Prune.model_fields)
         case ("resources",):
-            return ("search", "retrain")
+            return tuple(resources.Resources.model_fields)
         case ("resources", "retrain"):
-            return (*RESOURCE_KEYS, "devices")
+            return tuple(resources.RetrainResources.model_fields)
         case ("resources", _):
-            return RESOURCE_KEYS
+            return tuple(resources.StageResources.model_fields)
         case ("data",):
             return ("path",)
         case ("lookup",):

@@ -34,6 +34,19 @@ def test_keeps_the_newest_two(checkpoints: Checkpoints, tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "checkpoints" / "t").iterdir()) == ["000002.ckpt", "000003.ckpt"]
 
 
+def test_a_start_that_hung_says_where_and_still_when_the_first_was(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    first = checkpoints.start("t")
+    assert checkpoints.hung("t", 1) is None
+    checkpoints.note_hung("t", first, "in read")
+    second = checkpoints.start("t")
+    assert (second.attempt, second.first_at) == (2, first.first_at)
+    assert [checkpoints.hung("t", attempt) for attempt in (1, 2, 3)] == ["in read", None, None]
+    for damaged in (b"", b"{", b"[]", b"\xff"):
+        (tmp_path / "checkpoints" / "t" / "attempt-1.json").write_bytes(damaged)
+        assert checkpoints.hung("t", 1) is None
+        assert checkpoints.start("t").attempt > 2
+
+
 def test_nothing_saved_is_nothing(checkpoints: Checkpoints) -> None:
     assert load(checkpoints) == (None, [])
 

@@ -35,6 +35,7 @@ def test_only_what_another_start_can_heal_gets_one() -> None:
     assert {kind: rule.restarts for kind, rule in RULES.items()} == {
         "out_of_memory": 1,
         "lost": 3,
+        "hung": 3,
         "preempted": None,
         "diverged": 0,
         "bug": 0,

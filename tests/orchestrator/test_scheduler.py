@@ -1,5 +1,6 @@
 """What both backends share, and the inline one."""
 
+import dataclasses
 import io
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from driver import write_sweep
 
 from orchestrator.checkpoints import Checkpoints
+from orchestrator.failures import attempts
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.ledger import Ledger
@@ -77,6 +79,43 @@ def test_a_trial_that_was_given_up_is_a_record_and_its_retrainings_do_not_wait(r
     assert run.frontier.take() == run.plan.searches[1]
     assert "search default, seed 0: failed: its process or node died 4 times without an epoch" in out.getvalue()
     assert run.frontier.take() is None
+
+
+def test_a_trial_that_hangs_again_and_again_is_a_record_of_where(run: Run, out: io.StringIO) -> None:
+    checkpoints, trial = Checkpoints(run.ledger.storage), run.plan.searches[0]
+    job = dataclasses.replace(run.job(trial, 0, False), hung_after_minutes=90)
+    for number in range(1, 5):
+        assert run.frontier.take() == trial
+        run.reporter.begin(trial)
+        start = checkpoints.start(trial.id, after=run.ledger.attempts_failed(trial.id))
+        checkpoints.note_hung(trial.id, start, f"in all_reduce, {number}\n")
+        run.died(job, trial, "The actor died")
+        found = attempts(run.ledger, [trial.id])[-1]
+        assert (found["attempt"], found["error_kind"]) == (number, "hung")
+        assert found["error"].startswith(f"in all_reduce, {number}\nNo epoch for 90 minutes: its process was ended")
+    row = run.ledger.trials().iloc[0]
+    assert (row["state"], row["error_kind"], row["attempt"]) == ("failed", "hung", 4)
+    assert out.getvalue().count(": it hung, it starts again") == 3
+    assert "search default, seed 0: failed: it hung 4 times without an epoch" in out.getvalue()
+
+
+def test_a_death_after_a_hang_is_a_death(run: Run) -> None:
+    """Before the next start has a mark of its own, such as on a node that is taken away meanwhile."""
+    checkpoints, trial = Checkpoints(run.ledger.storage), run.plan.searches[0]
+    job = dataclasses.replace(run.job(trial, 0, False), hung_after_minutes=90)
+    checkpoints.note_hung(trial.id, checkpoints.start(trial.id), "in all_reduce\n")
+    for said in ("The actor died", "The actor's node has been preempted"):
+        run.died(job, trial, said)
+    assert [row["error_kind"] for row in attempts(run.ledger, [trial.id])] == ["hung", "preempted"]
+
+
+def test_in_this_process_nothing_is_ended_for_hanging(run: Run) -> None:
+    resources = run.plan.sweep.resources
+    patient = resources.search.model_copy(update={"hung_after_minutes": 1e-9})
+    sweep = run.plan.sweep.model_copy(update={"resources": resources.model_copy(update={"search": patient})})
+    run.plan = dataclasses.replace(run.plan, sweep=sweep)
+    run_inline(run, Interruption())
+    assert set(run.ledger.trials()["state"]) == {"finished"}
 
 
 @pytest.mark.parametrize(

@@ -389,3 +389,9 @@ def test_devices_are_a_number_or_a_range_and_every_key_of_resources_can_be_set(t
     resources = load_sweep(file, overrides=overrides).resources
     assert (resources.retrain.least, resources.retrain.most) == (4, 4)
     assert (resources.search.most_per_gpu, resources.retrain.most_per_gpu) == (1, 2)
+    assert (resources.search.hung_after_minutes, resources.retrain.hung_after_minutes) == (None, None)
+    resources = load_sweep(file, overrides=["resources.retrain.hung_after_minutes=90"]).resources
+    assert (resources.search.hung_after_minutes, resources.retrain.hung_after_minutes) == (None, 90)
+    for wrong in ("0", "-1", ".inf", ".nan", "soon"):
+        with pytest.raises(InputError, match="hung_after_minutes"):
+            load_sweep(file, overrides=[f"resources.search.hung_after_minutes={wrong}"])
