@@ -121,7 +121,7 @@ class Run:
         attempt = max(starts, self.ledger.attempts_failed(trial.id) + 1)
         kind: Kind = "preempted" if "preempted" in said else "lost"
         if (where := checkpoints.hung(trial.id, attempt)) is not None:
-            kind, said = "hung", f"{where}No epoch for {job.hung_after_minutes:g} minutes: its process was ended"
+            kind, said = "hung", where
         # Where and when it ran is known to the dead alone.
         unknown = {"host": None, "threads": None, "epochs_done": epochs}
         row = {**job.row(attempt), "state": "failed", "error_kind": kind, "error": said, **unknown}

@@ -16,7 +16,7 @@ GRACE = 60.0
 def watched(minutes: float | None, hung: Callable[[str], None]) -> Iterator[None]:
     """End this process where the context takes longer than so many minutes; None waits for ever.
 
-    `hung` is told, in another thread, what this one was at: its stack, as text.
+    `hung` is told, in another thread, what this one was at: its stack, as text, and a line of why.
     """
     if minutes is None:
         yield
@@ -25,7 +25,8 @@ def watched(minutes: float | None, hung: Callable[[str], None]) -> Iterator[None
 
     def end() -> None:
         try:
-            hung("".join(traceback.format_stack(sys._current_frames()[thread])))
+            stack = "".join(traceback.format_stack(sys._current_frames()[thread]))
+            hung(f"{stack}No epoch for {minutes:g} minutes: its process was ended")
         finally:
             os._exit(1)
 

@@ -50,6 +50,7 @@ def test_a_process_that_hangs_says_where_and_is_ended(tmp_path: Path) -> None:
     assert told is not None
     assert "in waits_for_what_never_comes" in told
     assert "in end" not in told, "the stack is of the thread that hangs"
+    assert told.endswith("\nNo epoch for 0.005 minutes: its process was ended")
 
 
 def test_the_thread_that_is_watched_need_not_be_the_main_one(tmp_path: Path) -> None:
