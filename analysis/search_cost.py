@@ -12,12 +12,19 @@ EPOCHS = 50
 HALF = 25_000
 """Images that train weights in one epoch of a search on CIFAR-10 (the other half trains alphas, in the same steps)."""
 
-_DAY = 86_400
+DAY = 86_400
+"""Seconds."""
+
+
+def of_costs(results: Results) -> bool:
+    """Whether the sweep is of a table in which the paper printed what searches cost, and does no more than search."""
+    paper = results.paper
+    return paper is not None and {"memory", "gpu_days"} <= set(paper.metrics) and not results.retrains_planned
 
 
 def search_cost(results: Results) -> Table | None:
     """One row a setting; None unless the sweep is of a table in which the paper printed the cost of searches."""
-    if results.paper is None or not {"memory", "gpu_days"} <= set(results.paper.metrics) or results.retrains_planned:
+    if results.paper is None or not of_costs(results):
         return None
     records = [costs(results, setting) for setting in results.settings]
     on_gpu = all(record["device"] != "cpu" for record in records if record["device"])
@@ -79,7 +86,7 @@ def costs(results: Results, setting: str) -> dict[str, Any]:
 def _days(record: Record) -> float | None:
     """Days that 50 epochs of such steps over CIFAR-10's images take; evaluation is left out."""
     seconds, batch = number(record.get("step_seconds")), number(record.get("search_batch_size"))
-    return None if seconds is None or not batch else seconds * math.ceil(HALF / batch) * EPOCHS / _DAY
+    return None if seconds is None or not batch else seconds * math.ceil(HALF / batch) * EPOCHS / DAY
 
 
 def _value(printed: float | None) -> Value | None:

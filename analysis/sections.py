@@ -17,6 +17,7 @@ from analysis.printed import METRICS
 from analysis.provenance import ran
 from analysis.rank_table import rankings, ranks_outcomes
 from analysis.results import Record, Results, Run, number
+from analysis.search_cost import DAY, EPOCHS, costs, of_costs
 from analysis.style import operation_variable, setting_colours, variable_of
 from analysis.svg import Drawing, Sheet
 from stcnas_core.genotype import Genotype
@@ -130,19 +131,13 @@ def _best(results: Results) -> tuple[list[Run], str]:
 
 def tiles(results: Results) -> list[tuple[str, str, str]]:
     """The headline numbers: (value, what it is, detail)."""
-    what, judged = outcome(results)
     found = [
         (f"{results.counts['finished']} of {len(results.planned)}", "trials finished", _stage_counts(results)),
         (duration(_total_seconds(results)), "device time", "over all finished trials and attempts"),
     ]
-    means = [
-        (sum(values) / len(values), setting, len(values))
-        for setting in results.settings
-        if (values := [value for run in results.of(setting) if (value := judged(run)) is not None])
-    ]
-    if means:
-        mean, setting, n = max(means, key=lambda item: item[0])
-        found.append((f"{fixed(mean)}%", f"highest mean {what}", f"{setting} (n = {n})"))
+    best = _cheapest(results) if of_costs(results) else _most_accurate(results)
+    if best is not None:
+        found.append(best)
     if of_paper := claims(results):
         held, others = tally(of_paper)
         found.append((held, "claims of the paper held", others))
@@ -153,6 +148,28 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
             detail = f"search ({label}) with {known} accuracy, n = {ranking.n}, 95% {interval(ranking.interval)}"
             found.append((fixed(ranking.tau), f"Kendall τ-b, {name}", detail))
     return found
+
+
+def _most_accurate(results: Results) -> tuple[str, str, str] | None:
+    what, judged = outcome(results)
+    means = [
+        (sum(values) / len(values), setting, len(values))
+        for setting in results.settings
+        if (values := [value for run in results.of(setting) if (value := judged(run)) is not None])
+    ]
+    if not means:
+        return None
+    mean, setting, n = max(means, key=lambda item: item[0])
+    return f"{fixed(mean)}%", f"highest mean {what}", f"{setting} (n = {n})"
+
+
+def _cheapest(results: Results) -> tuple[str, str, str] | None:
+    known = [record for setting in results.settings if (record := costs(results, setting))["days_of_50_epochs"]]
+    if not known:
+        return None
+    least = min(known, key=lambda record: record["days_of_50_epochs"])
+    detail = f"{least['setting']} (n = {least['n']}), measured steps extrapolated"
+    return duration(least["days_of_50_epochs"] * DAY), f"shortest {EPOCHS} epochs", detail
 
 
 def cautions(results: Results) -> tuple[str, ...]:

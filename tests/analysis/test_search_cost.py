@@ -3,6 +3,7 @@ from ledger_fixture import make_ledger
 
 from analysis.results import collect
 from analysis.search_cost import search_cost
+from analysis.sections import tiles
 from analysis.tables import cost
 
 
@@ -55,6 +56,19 @@ def test_is_there_before_anything_finished_and_for_that_table_alone():
     assert search_cost(_results(paper="table-7", retrain=True)[1]) is None
     assert search_cost(_results(paper="table-4", retrain=True)[1]) is None
     assert search_cost(_results(paper=None)[1]) is None
+
+
+def test_the_headline_is_a_cost_and_no_accuracy():
+    ledger, results = _results()
+    for row in ledger.trial_rows:
+        if row["setting"] == "darts-l8-b64":
+            row["step_seconds"] = 0.1
+    faster = collect(ledger.sweep, ledger.planned, *ledger.frames)
+    for found, setting, value in ((results, "stc-l8-b256", "10.2 min"), (faster, "darts-l8-b64", "8.17 min")):
+        headlines = {what: (shown, detail) for shown, what, detail in tiles(found)}
+        assert headlines["shortest 50 epochs"] == (value, f"{setting} (n = 4), measured steps extrapolated")
+        assert not [what for what in headlines if "accuracy" in what]
+    assert not [what for _, what, _ in tiles(_results(missing=12)[1]) if "shortest" in what]
 
 
 def test_every_reports_cost_has_the_time_of_a_step():
