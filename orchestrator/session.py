@@ -100,12 +100,13 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
                 if overview.startable:
                     _run(overview, options, out, interruption, lease)
     except Interrupted:
-        done = examine(overview.plan, overview.ledger).count("done")
+        # With the suggestions made meanwhile.
+        overview = examine(overview.plan, overview.ledger)
         if interruption.reason is not None:
             print(interruption.reason, file=out)
         print(
-            f"stopped with {done} of {len(overview.trials)} trials done; finished trials and epochs are kept, "
-            f"go on with: {options.command('run')}",
+            f"stopped with {overview.count('done')} of {len(overview.trials)} trials done{overview.plan.made}; "
+            f"finished trials and epochs are kept, go on with: {options.command('run')}",
             file=out,
             flush=True,
         )

@@ -1,6 +1,8 @@
 """Sweeps that Optuna fills, from the command line to the report: real searches, lookups, failures."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from orchestrator.schema import TRIALS
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 from stcnas_core.errors import InputError
+from stcnas_core.search import Search
 
 SPACE = {"noise": {"low": 0.0, "high": 0.5}, "js_scope": ["node", "edge", "cell"]}
 
@@ -47,6 +50,25 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+def test_what_was_done_before_an_interruption_counts_the_suggestions_made_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = world.sweep({"suggestions": 3, "parallel": 1}, search={"epochs": 1})
+    run_epoch, searches = Search.run_epoch, list[int]()
+
+    def interrupted_in_the_fourth(self: Search) -> Any:
+        searches.append(self.config.seed)
+        if len(searches) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run_epoch(self)
+
+    monkeypatch.setattr(Search, "run_epoch", interrupted_in_the_fourth)
+    said = world.do("run", path, "--backend", "inline", code=4)
+    assert "stopped with 3 of 4 trials done; 2 of 3 suggestions made; finished trials and epochs are kept" in said
+    assert "all 6 trials are done; 3 of 3 suggestions made" in world.do("run", path, "--backend", "inline")
+    assert len(searches) == 7
 
 
 def test_two_objectives_on_digits_from_plan_to_report(world: World) -> None:
