@@ -58,6 +58,7 @@ def test_a_search_that_hangs_is_ended_and_goes_on(driver: Driver, reference: pd.
     no_process_is_left(driver)
 
 
+@pytest.mark.long
 def test_one_process_of_a_retraining_on_two_devices_hangs(driver: Driver, tmp_path: Path) -> None:
     sweep = photographs(tmp_path, 2)
     process = driver.start("run", sweep, "--set", "resources.retrain.hung_after_minutes=0.2")
