@@ -42,12 +42,14 @@ class Checkpoints:
         marks = self._marks(trial_id)
         first_at = self._first_start(marks[min(marks)]) if marks else None
         attempt = max(after, *marks, 0) + 1
-        self._mark(trial_id, attempt, started_at=now.isoformat())
+        note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": now.isoformat()}).encode()
+        self.storage.note(_mark_key(trial_id, attempt), note)
         return Start(attempt, first_at or now)
 
-    def note_hung(self, trial_id: str, start: Start, where: str) -> None:
-        """Note with the mark of a start, before its process is ended, that it hangs and `where`."""
-        self._mark(trial_id, start.attempt, started_at=start.first_at.isoformat(), hung=where)
+    def note_hung(self, trial_id: str, attempt: int, where: str) -> None:
+        """Add to the mark of a start, before its process is ended, that it hangs and `where`."""
+        key = _mark_key(trial_id, attempt)
+        self.storage.note(key, json.dumps({**self._said(key), "hung": where}).encode())
 
     def hung(self, trial_id: str, attempt: int) -> str | None:
         """Where a start of a trial hung; None where it did not."""
@@ -103,10 +105,6 @@ class Checkpoints:
             epoch = _number(key) if name.endswith(".ckpt") else 0
             done[trial_id] = max(done.get(trial_id, 0), epoch)
         return done
-
-    def _mark(self, trial_id: str, attempt: int, **said: str) -> None:
-        note = {"host": socket.gethostname(), "pid": os.getpid(), **said}
-        self.storage.note(_mark_key(trial_id, attempt), json.dumps(note).encode())
 
     def _marks(self, trial_id: str) -> dict[int, str]:
         return {_number(key): key for key in self.storage.keys(_folder(trial_id)) if "/attempt-" in key}

@@ -183,9 +183,8 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
     """The epochs that are left, a checkpoint after each, and the record."""
     job = attempt.job
     # Not while the driver is told, which may take as long as it likes.
-    alive = functools.partial(
-        watched, job.hung_after_minutes, functools.partial(checkpoints.note_hung, job.id, attempt.start)
-    )
+    hung = functools.partial(checkpoints.note_hung, job.id, attempt.start.attempt)
+    alive = functools.partial(watched, job.hung_after_minutes, hung)
     with alive():
         reset_peak_memory(job, attempt.device)
         run = _resumed(attempt, checkpoints)
@@ -199,9 +198,9 @@ def _train(attempt: _Attempt, checkpoints: Checkpoints, ledger: Ledger) -> Itera
         if not run.finished:
             yield attempt.said("running")
     with alive():
-        recorded = _record(attempt, run, ledger)
+        genotype = run.genotype.canonical_text()
+        recorded = _record(attempt, run, genotype, ledger)
     checkpoints.delete(job.id)
-    genotype = run.genotype.canonical_text()
     yield attempt.said("finished", genotype=genotype) if recorded else _present(ledger, checkpoints, job)
 
 
@@ -216,7 +215,7 @@ def _epoch(attempt: _Attempt, run: "Computation") -> None:
     _rank(attempt, run)
 
 
-def _record(attempt: _Attempt, run: "Computation", ledger: Ledger) -> bool:
+def _record(attempt: _Attempt, run: "Computation", genotype: str, ledger: Ledger) -> bool:
     """Record a trial that has come to its end; False where it has a record already."""
     cost = run.cost()
     last = attempt.epochs[-1]
@@ -224,7 +223,7 @@ def _record(attempt: _Attempt, run: "Computation", ledger: Ledger) -> bool:
     return ledger.record(
         attempt.row(
             state="finished",
-            genotype=run.genotype.canonical_text(),
+            genotype=genotype,
             params=cost.params,
             macs=cost.macs,
             macs_with_norms=cost.macs_with_norms,

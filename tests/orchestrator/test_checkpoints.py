@@ -37,7 +37,7 @@ def test_keeps_the_newest_two(checkpoints: Checkpoints, tmp_path: Path) -> None:
 def test_a_start_that_hung_says_where_and_still_when_the_first_was(checkpoints: Checkpoints, tmp_path: Path) -> None:
     first = checkpoints.start("t")
     assert checkpoints.hung("t", 1) is None
-    checkpoints.note_hung("t", first, "in read")
+    checkpoints.note_hung("t", first.attempt, "in read")
     second = checkpoints.start("t")
     assert (second.attempt, second.first_at) == (2, first.first_at)
     assert [checkpoints.hung("t", attempt) for attempt in (1, 2, 3)] == ["in read", None, None]

@@ -88,7 +88,7 @@ def test_a_trial_that_hangs_again_and_again_is_a_record_of_where(run: Run, out: 
         assert run.frontier.take() == trial
         run.reporter.begin(trial)
         start = checkpoints.start(trial.id, after=run.ledger.attempts_failed(trial.id))
-        checkpoints.note_hung(trial.id, start, f"in all_reduce, {number}")
+        checkpoints.note_hung(trial.id, start.attempt, f"in all_reduce, {number}")
         run.died(job, trial, "The actor died")
         found = attempts(run.ledger, [trial.id])[-1]
         assert (found["attempt"], found["error_kind"]) == (number, "hung")
@@ -103,7 +103,7 @@ def test_a_death_after_a_hang_is_a_death(run: Run) -> None:
     """Before the next start has a mark of its own, such as on a node that is taken away meanwhile."""
     checkpoints, trial = Checkpoints(run.ledger.storage), run.plan.searches[0]
     job = run.job(trial, 0, False)
-    checkpoints.note_hung(trial.id, checkpoints.start(trial.id), "in all_reduce")
+    checkpoints.note_hung(trial.id, checkpoints.start(trial.id).attempt, "in all_reduce")
     for said in ("The actor died", "The actor's node has been preempted"):
         run.died(job, trial, said)
     assert [row["error_kind"] for row in attempts(run.ledger, [trial.id])] == ["hung", "preempted"]
