@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from driver import Driver, wait_for
+from photograph_files import write_folder
 
 SAME = [
     "trial_id",
@@ -29,6 +31,9 @@ SAME = [
     "config",
 ]
 """Columns of a record that no fault may change, bit for bit."""
+
+EPOCHS = 24
+"""Of a retraining on photographs."""
 
 KILLS = int(os.environ.get("STCNAS_KILLS", "100"))
 """How many random kills, in `make faults` alone."""
@@ -81,6 +86,34 @@ def no_process_is_left(driver: Driver) -> None:
     except AssertionError:
         left = [(process.pid, process.ppid(), process.name(), process.cmdline()) for process in driver.processes()]
         raise AssertionError(f"left after two minutes: {left}") from None
+
+
+def photographs(folder: Path, devices: int | list[int]) -> Path:
+    """A sweep of one retraining on real photographs in ImageNet's layout."""
+    write_folder(folder / "imagenet")
+    size = {"dataset": "imagenet", "resolution": 32, "cells": 3, "channels": 4, "batch_size": 16, "epochs": EPOCHS}
+    content = {
+        "name": "several",
+        "genotypes": ["DARTS_V2"],
+        "retrain": {**size, "auxiliary_weight": 0},
+        "resources": {"retrain": {"cpus": 1, "gpus": 0, "devices": devices}},
+        "data": {"path": str(folder)},
+    }
+    file = folder / "sweep.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def done(driver: Driver) -> tuple[pd.Series, list[int]]:
+    """The record, and how many devices computed each epoch, each of which was computed once."""
+    found, epochs = trials(driver.storage), pd.read_parquet(driver.storage / "epochs").sort_values("epoch")
+    assert len(found) == 1
+    assert epochs["epoch"].tolist() == list(range(EPOCHS))
+    assert not list((driver.storage / "checkpoints").glob("*"))
+    record = found.iloc[0]
+    assert (record["state"], record["epochs_done"]) == ("finished", EPOCHS)
+    assert 0 <= record["test_accuracy"] <= 100
+    return record, epochs["devices"].tolist()
 
 
 @contextlib.contextmanager

@@ -8,8 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 from driver import Driver, write_sweep
-from faulty import check_unbroken, no_process_is_left, trials, until_begun
-from test_devices import done, photographs
+from faulty import check_unbroken, done, no_process_is_left, photographs, trials, until_begun
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
