@@ -94,12 +94,15 @@ class Overview:
     def as_status(self) -> dict[str, Any]:
         """What `status --json` prints: the plan's object, and what runs and what failed."""
         begun = Checkpoints(self.ledger.storage).epochs()
-        running = {trial.id: begun[trial.id] for trial in self.missing if trial.id in begun}
+        running = {
+            trial.id: {"epochs_done": begun[trial.id], "epochs": trial.config.epochs}
+            for trial in self.missing
+            if trial.id in begun and trial.config is not None
+        }
         states = Counter({"done": self.count("done"), "failed": self.count("failed")})
         states.update({"running": len(running), "missing": self.count("missing") - len(running)})
         trials = [
-            {**row, "state": "running", "epochs_done": running[row["id"]]} if row["id"] in running else row
-            for row in self.listed()
+            {**row, "state": "running", **running[row["id"]]} if row["id"] in running else row for row in self.listed()
         ]
         return {
             **self.as_plan(),

@@ -55,10 +55,7 @@ def show_status(overview: Overview) -> None:
         )
     for trial in content["trials"]:
         if trial["state"] == "running":
-            console.print(
-                f"begun: {called(trial)}, {trial['epochs_done']} epochs done",
-                markup=False,
-            )
+            console.print(f"begun: {begun(trial)}", markup=False)
     for failure in content["failures"]:
         console.print(
             f"failed: {called(failure)}, attempt {failure['attempt']} ({failure['error_kind']}): {failure['error']}",
@@ -106,6 +103,11 @@ def show_findings(content: dict) -> None:
 def called(row: dict) -> str:
     """What a person calls the trial of a row."""
     return described(row["stage"], row["setting"], row["seed"], row["retrain_seed"], row.get("epoch"))
+
+
+def begun(row: dict) -> str:
+    """A trial that runs, or was stopped on its way, and how far it is."""
+    return f"{called(row)}, epoch {row['epochs_done']}/{row['epochs']}"
 
 
 def _title(console: Console, overview: Overview) -> None:

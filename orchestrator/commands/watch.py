@@ -127,10 +127,10 @@ class _Lines:
 
 
 def _running(status: dict[str, Any]) -> str:
-    from orchestrator.commands.screens import called
+    from orchestrator.commands.screens import begun
 
     running = [trial for trial in status["trials"] if trial["state"] == "running"]
-    named = [f"{called(trial)} after {trial['epochs_done']} epochs" for trial in running[:_NAMED]]
+    named = [begun(trial) for trial in running[:_NAMED]]
     more = [f"{len(running) - _NAMED} more"] if len(running) > _NAMED else []
     return f": {'; '.join(named + more)}" if running else ""
 

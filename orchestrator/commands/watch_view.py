@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.commands.screens import called, setting_table
+from orchestrator.commands.screens import begun, called, setting_table
 from orchestrator.overview import Overview
 from orchestrator.progress import duration
 
@@ -32,7 +32,7 @@ def view(overview: Overview) -> RenderableType:
     if not status["drivers"] and overview.startable:
         parts.append(Text("no driver: nothing runs until `stcnas run` is started"))
     running = [trial for trial in status["trials"] if trial["state"] == "running"]
-    parts += _some([f"{called(trial)}, {trial['epochs_done']} epochs done" for trial in running], "begun: ")
+    parts += _some([begun(trial) for trial in running], "begun: ")
     failures = [f"{called(row)} ({row['error_kind']}): {row['error']}" for row in status["failures"]]
     parts += _some(failures, "failed: ")
     return Group(*parts, setting_table(overview))

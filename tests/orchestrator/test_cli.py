@@ -185,7 +185,7 @@ def test_status_tells_what_was_begun(stcnas: Any, at: list[str], sweep: Path, tm
     assert found["states"] == {"done": 0, "failed": 0, "running": 1, "missing": 3}
     assert [found[key] for key in COUNTS] == [4, 0, 0, 4]
     assert [row["state"] for row in found["trials"]] == ["running", "missing", "missing", "missing"]
-    assert "begun: search default, seed 0, 1 epochs done" in stcnas("status", sweep, *at)[1]
+    assert "begun: search default, seed 0, epoch 1/2" in stcnas("status", sweep, *at)[1]
 
 
 def test_plan_and_status_and_a_finished_run_import_neither_torch_nor_ray(

@@ -79,7 +79,7 @@ def test_lines_are_written_where_something_changed(played: Played, monkeypatch: 
     monkeypatch.setattr(watch.time, "sleep", now_and_then)
     assert watch.watch_status(played.sweep, 0.1, out, as_json=False) == 0
     lines = [line.split("  ", 1)[1] for line in out.getvalue().splitlines()]
-    assert lines[0] == "0 of 4 done, 0 failed, 1 begun: search default, seed 0 after 1 epochs"
+    assert lines[0] == "0 of 4 done, 0 failed, 1 begun: search default, seed 0, epoch 1/2"
     assert [line.split(",")[0] for line in lines] == [f"{number} of 4 done" for number in range(5)]
     assert "of device time left" in lines[2] or "of device time left" in lines[3]
 
