@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.spec import Sweep, load_sweep
+from orchestrator.spec import Data, Lookup, Sweep, load_sweep
+from orchestrator.sweep_file.sources import known_keys
 from orchestrator.sweep_file.yaml_file import parse
 from stcnas_core.config import SearchConfig
 from stcnas_core.errors import InputError
@@ -395,3 +396,9 @@ def test_devices_are_a_number_or_a_range_and_every_key_of_resources_can_be_set(t
     for wrong in ("0", "-1", ".inf", ".nan", "soon"):
         with pytest.raises(InputError, match="hung_after_minutes"):
             load_sweep(file, overrides=[f"resources.search.hung_after_minutes={wrong}"])
+
+
+def test_a_key_of_each_model_can_be_set_and_no_other() -> None:
+    assert set(known_keys(())) == set(Sweep.model_fields)
+    assert set(known_keys(("data",))) == set(Data.model_fields)
+    assert set(known_keys(("lookup",))) == set(Lookup.model_fields)
