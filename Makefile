@@ -32,7 +32,7 @@ pages: install  ## the pages of docs/ that are made from the code
 	$(BIN)/python -m analysis.claims_page > docs/claims.md
 
 faults: install  ## the fault tests in their long form: 100 random kills of drivers and workers, about an hour
-	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py
+	STCNAS_KILLS=100 $(BIN)/python -m pytest tests/faults tests/orchestrator/test_ray_run.py tests/orchestrator/test_collect.py
 
 cluster-test: install  ## whole clusters on this machine, as root, with slurm-wlm, munge, iptables, openssh-server and rsync
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check kubernetes-validate

@@ -28,8 +28,7 @@ def _emptied(file: Path) -> None:
     ("damage", "generations"),
     [
         (_cut, 1),
-        (_flipped, 2),
-        pytest.param(_flipped, 1, marks=pytest.mark.long),
+        *(pytest.param(_flipped, most, marks=pytest.mark.long) for most in (1, 2)),
         pytest.param(_emptied, 2, marks=pytest.mark.long),
     ],
 )

@@ -10,10 +10,9 @@ import yaml
 from driver import Driver, wait_for, write_sweep
 from faulty import Nodes, begun, done, no_process_is_left, photographs, trials, until_begun
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.long]
 
 
-@pytest.mark.long
 def test_a_device_is_lost_and_the_driver_is_stopped(driver: Driver, tmp_path: Path) -> None:
     sweep = photographs(tmp_path, 2)
     process = driver.start("run", sweep)
@@ -62,7 +61,6 @@ def test_a_node_is_lost_and_it_goes_on_with_the_devices_that_are_left(driver: Dr
     no_process_is_left(driver)
 
 
-@pytest.mark.long
 def test_a_node_is_lost_while_a_retraining_waits_for_its_devices(driver: Driver, tmp_path: Path) -> None:
     cell = {"given": "|none~0|+|none~0|none~1|+|none~0|none~1|nor_conv_1x1~2|"}
     asked = {"retrain": {"devices": [1, 2]}}

@@ -11,7 +11,7 @@ from faulty import begun, trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
-LONG = {"epochs": 40}
+LONG = {"epochs": 30}
 """Epochs enough for a search to be caught in the middle."""
 
 SAME = ["trial_id", "state", "genotype", "valid_accuracy", "test_accuracy", "params", "macs", "epochs_done", "config"]
@@ -51,7 +51,7 @@ def test_a_killed_worker_and_a_diverging_trial(driver: Driver, tmp_path: Path) -
     before = driver.records()
     assert driver.run("run", sweep).returncode == 3
     assert driver.records() == before
-    assert driver.run("run", sweep, "--set", "seeds=[0, 1]").returncode == 3
+    assert driver.run("run", sweep, "--backend", "inline", "--set", "seeds=[0, 1]").returncode == 3
     after = driver.records()
     assert {name: after[name] for name in before} == before
     new = trials(driver.storage).query("trial_id not in @before")
