@@ -158,7 +158,8 @@ def test_two_shards_at_once_equal_one_driver(driver: Driver, tmp_path: Path) -> 
     assert "all" in again.stdout.splitlines()[2]
 
 
-def test_a_shard_waits_for_a_retraining_that_a_living_shard_has(driver: Driver, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["inline", pytest.param("ray", marks=pytest.mark.long)])
+def test_a_shard_waits_for_a_retraining_that_a_living_shard_has(driver: Driver, tmp_path: Path, backend: str) -> None:
     sweep = write_sweep(tmp_path / "s.yaml")
     whole = Driver(tmp_path / "whole")
     assert whole.run("run", sweep, *INLINE).returncode == 0
@@ -171,7 +172,7 @@ def test_a_shard_waits_for_a_retraining_that_a_living_shard_has(driver: Driver, 
     assert leases.change(0, [other])
     for name in trials.query("stage == 'retrain'")["trial_id"]:
         storage.create(f"claims/{name}/00000001.json", json.dumps(vars(other)).encode())
-    process = driver.start("run", sweep, "--shard", part)
+    process = driver.start("run", sweep, "--shard", part, "--backend", backend)
     searches = sum(map(mine.holds, searches_of(trials)))
     wait_for(lambda: len(driver.records()) == searches or process.poll() is not None)
     time.sleep(4)

@@ -92,25 +92,25 @@ def examples(count: int) -> settings:
     return settings(max_examples=count, suppress_health_check=list(HealthCheck), database=None)
 
 
-@examples(1200)
+@examples(500)
 @given(near(tuple(seed for seed in SWEEP if len(seed) < 2500)))
 def test_sweeps(content: bytes) -> None:
     TARGETS["sweep"](content)
 
 
-@examples(2500)
+@examples(1000)
 @given(near(tuple(seed for seed in GENOTYPE if len(seed) < 1000)))
 def test_genotypes(content: bytes) -> None:
     TARGETS["genotype"](content)
 
 
-@examples(1500)
+@examples(600)
 @given(near(tuple(seed for seed in CHECKPOINT if len(seed) < 5000)))
 def test_checkpoints(content: bytes) -> None:
     TARGETS["checkpoint"](content)
 
 
-@examples(800)
+@examples(400)
 @given(near(STUDY))
 def test_studies(content: bytes) -> None:
     TARGETS["study"](content)
