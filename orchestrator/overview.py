@@ -97,7 +97,7 @@ class Overview:
         running = {
             trial.id: {"epochs_done": begun[trial.id], "epochs": trial.config.epochs}
             for trial in self.missing
-            if trial.id in begun and trial.config is not None
+            if trial.id in begun and isinstance(trial.config, SearchConfig | RetrainConfig)
         }
         states = Counter({"done": self.count("done"), "failed": self.count("failed")})
         states.update({"running": len(running), "missing": self.count("missing") - len(running)})
