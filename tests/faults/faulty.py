@@ -60,13 +60,11 @@ def check_unbroken(driver: Driver, sweep: Path, reference: pd.DataFrame, kept: d
 
 def begun(storage: Path, epochs: int) -> dict[str, Any] | None:
     """The mark of a trial that has done so many epochs and is running."""
-    for file in sorted((storage / "checkpoints").glob("*/*.ckpt")):
-        if int(file.stem) >= epochs:
-            marks = sorted(file.parent.glob("attempt-*.json"), key=lambda mark: int(mark.stem.split("-")[1]))
-            try:
+    with contextlib.suppress(FileNotFoundError):  # a trial ends, and its folder goes, while it is looked into
+        for file in sorted((storage / "checkpoints").glob("*/*.ckpt")):
+            if int(file.stem) >= epochs:
+                marks = sorted(file.parent.glob("attempt-*.json"), key=lambda mark: int(mark.stem.split("-")[1]))
                 return {"id": file.parent.name, **json.loads(marks[-1].read_text())} if marks else None
-            except FileNotFoundError:
-                return None
     return None
 
 
