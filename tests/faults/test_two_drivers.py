@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from driver import ROOT, Driver, wait_for, write_sweep
+from faulty import until_begun
 
 from orchestrator.lease import Holder, Leases
 from orchestrator.shard import Shard
@@ -38,12 +39,6 @@ def ledger(storage: Path) -> pd.DataFrame:
     return pd.read_parquet(storage / "trials")[SAME].sort_values("trial_id", ignore_index=True)
 
 
-def begun(driver: Driver, process: subprocess.Popen[str]) -> None:
-    """Wait until a trial has a checkpoint."""
-    wait_for(lambda: list(driver.storage.glob("checkpoints/*/*.ckpt")) or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
-
-
 def test_of_two_started_in_the_same_second_one_runs(driver: Driver, long: Path) -> None:
     two = [driver.start("run", long, *INLINE) for _ in range(2)]
     ends = [(process.communicate(timeout=240), process.returncode) for process in two]
@@ -61,7 +56,7 @@ def test_of_two_started_in_the_same_second_one_runs(driver: Driver, long: Path) 
 
 def test_a_killed_driver_is_followed_at_once_and_status_names_it(driver: Driver, long: Path) -> None:
     process = driver.start("run", long, *INLINE)
-    begun(driver, process)
+    until_begun(driver, process, epochs=1)
     (alive,) = driver.json("status", long)["drivers"]
     assert (alive["pid"], alive["alive"], alive["shard"]) == (process.pid, True, None)
     refused = driver.run("run", long)
@@ -109,7 +104,7 @@ def test_a_driver_that_slept_through_a_takeover_stops(driver: Driver, long: Path
         start_new_session=True,
     )
     driver.started.append(process)
-    begun(driver, process)
+    until_begun(driver, process, epochs=1)
     process.send_signal(signal.SIGSTOP)
     leases = Leases(LocalStorage(driver.storage), "tiny")
     other = Holder.here(None)
