@@ -53,9 +53,8 @@ def show_status(overview: Overview) -> None:
             f"driver: {driver['user']} on {driver['host']}, pid {driver['pid']}{part}, since {driver['since']}{ended}",
             markup=False,
         )
-    for trial in content["trials"]:
-        if trial["state"] == "running":
-            console.print(f"begun: {begun(trial)}", markup=False)
+    for line in begun(content):
+        console.print(f"begun: {line}", markup=False)
     for failure in content["failures"]:
         console.print(
             f"failed: {called(failure)}, attempt {failure['attempt']} ({failure['error_kind']}): {failure['error']}",
@@ -105,9 +104,10 @@ def called(row: dict) -> str:
     return described(row["stage"], row["setting"], row["seed"], row["retrain_seed"], row.get("epoch"))
 
 
-def begun(row: dict) -> str:
-    """A trial that runs, or was stopped on its way, and how far it is."""
-    return f"{called(row)}, epoch {row['epochs_done']}/{row['epochs']}"
+def begun(status: dict) -> list[str]:
+    """Each trial that runs, or was stopped on its way, and how far it is."""
+    running = [row for row in status["trials"] if row["state"] == "running"]
+    return [f"{called(row)}, epoch {row['epochs_done']}/{row['epochs']}" for row in running]
 
 
 def _title(console: Console, overview: Overview) -> None:

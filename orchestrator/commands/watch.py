@@ -129,10 +129,9 @@ class _Lines:
 def _running(status: dict[str, Any]) -> str:
     from orchestrator.commands.screens import begun
 
-    running = [trial for trial in status["trials"] if trial["state"] == "running"]
-    named = [begun(trial) for trial in running[:_NAMED]]
+    running = begun(status)
     more = [f"{len(running) - _NAMED} more"] if len(running) > _NAMED else []
-    return f": {'; '.join(named + more)}" if running else ""
+    return f": {'; '.join(running[:_NAMED] + more)}" if running else ""
 
 
 def _left(status: dict[str, Any]) -> str:

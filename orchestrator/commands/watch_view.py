@@ -31,8 +31,7 @@ def view(overview: Overview) -> RenderableType:
     parts += [Text(_driver(driver)) for driver in status["drivers"]]
     if not status["drivers"] and overview.startable:
         parts.append(Text("no driver: nothing runs until `stcnas run` is started"))
-    running = [trial for trial in status["trials"] if trial["state"] == "running"]
-    parts += _some([begun(trial) for trial in running], "begun: ")
+    parts += _some(begun(status), "begun: ")
     failures = [f"{called(row)} ({row['error_kind']}): {row['error']}" for row in status["failures"]]
     parts += _some(failures, "failed: ")
     return Group(*parts, setting_table(overview))
