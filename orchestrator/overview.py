@@ -95,9 +95,9 @@ class Overview:
         """What `status --json` prints: the plan's object, and what runs and what failed."""
         begun = Checkpoints(self.ledger.storage).epochs()
         running = {
-            trial.id: {"epochs_done": begun[trial.id], "epochs": trial.config.epochs}
+            trial.id: {"epochs_done": begun[trial.id], "epochs": self.plan.epochs(trial)}
             for trial in self.missing
-            if trial.id in begun and isinstance(trial.config, SearchConfig | RetrainConfig)
+            if trial.id in begun
         }
         states = Counter({"done": self.count("done"), "failed": self.count("failed")})
         states.update({"running": len(running), "missing": self.count("missing") - len(running)})

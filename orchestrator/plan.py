@@ -121,6 +121,15 @@ class Plan:
         """What one search asks to be done with its cells, other searches aside: a lookup, retrainings."""
         return (*self.lookups(search, genotype), *self.retrainings(search, genotype, derived))
 
+    def epochs(self, trial: Trial) -> int:
+        """Epochs of a trial, also of a retraining whose cell is not known yet; none of a lookup."""
+        if trial.stage == "lookup":
+            return 0
+        if isinstance(trial.config, SearchConfig | RetrainConfig):
+            return trial.config.epochs
+        defaults = {field.name: field.default for field in dataclasses.fields(RetrainConfig)}
+        return (self.sweep.retrain or {}).get("epochs", defaults["epochs"])
+
     def on_the_way(self, search: Trial) -> range:
         """The epochs (from 1), the last aside, after which the cell of a search is retrained as well."""
         every, config = self.sweep.every_epochs, search.config

@@ -20,22 +20,11 @@ from orchestrator.progress import Reporter
 from orchestrator.simulation import Simulation
 from orchestrator.studies.study import Study
 from orchestrator.trainable import Progress, run_trial
-from stcnas_core.config import RetrainConfig, SearchConfig
 
 _DEATHS = {"lost": "its process or node died", "hung": "it hung", "preempted": "its node was taken away"}
 
 WAIT = 0.5
 """Seconds between looks at what other drivers have."""
-
-
-def epochs_of(plan: Plan, trial: Trial) -> int:
-    """Epochs of a trial, also of a retraining whose cell is not known yet; none of a lookup."""
-    if trial.stage == "lookup":
-        return 0
-    if isinstance(trial.config, SearchConfig | RetrainConfig):
-        return trial.config.epochs
-    defaults = {field.name: field.default for field in dataclasses.fields(RetrainConfig)}
-    return (plan.sweep.retrain or {}).get("epochs", defaults["epochs"])
 
 
 @dataclass

@@ -20,7 +20,7 @@ from orchestrator.lookups import Lookups
 from orchestrator.overview import Overview, examine
 from orchestrator.plan import Trial
 from orchestrator.progress import Tracker, described, reporter
-from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.scheduler import Run, run_inline
 from orchestrator.shard import Shard
 from orchestrator.simulation import Simulation
 from orchestrator.studies.study import Study
@@ -120,7 +120,7 @@ def run(overview: Overview, options: Options, out: TextIO) -> int:
 
 def _run(overview: Overview, options: Options, out: TextIO, interruption: Interruption, lease: Lease) -> None:
     plan, ledger = overview.plan, overview.ledger
-    tracker = Tracker(_reachable(overview), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(_reachable(overview), plan.epochs, time.monotonic)
     with reporter(tracker, out) as told:
         lease.say = told.say
         claims = None if options.shard is None else Claims(ledger.storage, plan.sweep.name, lease.me, told.say)

@@ -26,7 +26,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.overview import examine
 from orchestrator.plan import Plan, make_plan
 from orchestrator.progress import Lines, Tracker
-from orchestrator.scheduler import Run, epochs_of
+from orchestrator.scheduler import Run
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 
@@ -113,7 +113,7 @@ def _ours(count: int, folder: Path) -> None:
     storage = Path(tempfile.mkdtemp(dir=folder))
     plan, ledger = _plan(count, storage), Ledger(LocalStorage(storage))
     overview = examine(plan, ledger)
-    tracker = Tracker(overview.missing, lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(overview.missing, plan.epochs, time.monotonic)
     frontier = Frontier(plan, overview.states, overview.genotypes, ledger.has)
     run_connected(Run(plan, ledger, frontier, Lines(tracker, io.StringIO())), Interruption(), work=Work(trivial))
     done = examine(plan, ledger).count("done")

@@ -14,7 +14,7 @@ from orchestrator.frontier import Frontier
 from orchestrator.ledger import Ledger
 from orchestrator.plan import make_plan
 from orchestrator.progress import Lines, Tracker
-from orchestrator.scheduler import Run, epochs_of
+from orchestrator.scheduler import Run
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 
@@ -22,7 +22,7 @@ from orchestrator.storage import LocalStorage
 def door(tmp_path: Path, trials: int, cpus: list[float]) -> Door:
     plan = _plan(trials, tmp_path)
     ledger = Ledger(LocalStorage(tmp_path / "results"))
-    tracker = Tracker(list(plan.searches), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(list(plan.searches), plan.epochs, time.monotonic)
     run = Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, io.StringIO()))
     return Door(run, Demands(run, [{"CPU": count} for count in cpus]), None)
 
@@ -63,7 +63,7 @@ def test_places_are_those_of_the_smallest_trials_that_are_left(tmp_path: Path) -
     ledger = Ledger(LocalStorage(tmp_path / "results"))
     trials = plan.trials({})
     assert {trial.stage for trial in trials} == {"search", "retrain"}
-    tracker = Tracker(list(trials), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(list(trials), plan.epochs, time.monotonic)
     run = Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, io.StringIO()))
     assert Demands(run, [{"CPU": 5.0}, {"CPU": 3.0}]).slots() == 8
 
@@ -77,7 +77,7 @@ def retrainings(tmp_path: Path, devices: int | list[int], nodes: list[dict[str, 
     plan = make_plan(load_sweep(sweep))
     ledger = Ledger(LocalStorage(tmp_path / "results"))
     trials = plan.trials({})
-    tracker = Tracker(list(trials), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(list(trials), plan.epochs, time.monotonic)
     run = Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, io.StringIO()))
     return Door(run, Demands(run, nodes, lambda: nodes), None)
 

@@ -8,7 +8,6 @@ from driver import write_sweep
 from orchestrator.cluster import meters
 from orchestrator.plan import make_plan
 from orchestrator.progress import Tracker
-from orchestrator.scheduler import epochs_of
 from orchestrator.spec import load_sweep
 from orchestrator.trainable import Progress
 
@@ -48,7 +47,7 @@ def test_states_and_held_seconds_follow_the_tracker(tmp_path: Path, told: dict[t
     plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", search={"epochs": 4})))
     first, second = plan.searches
     clock = Clock()
-    tracker = Tracker(plan.trials({}), lambda trial: epochs_of(plan, trial), clock)
+    tracker = Tracker(plan.trials({}), plan.epochs, clock)
     metered = meters.Meters("tiny", tracker, lambda trial: (2.0, 0.25 if trial is first else 0.0), clock)
 
     def states() -> dict[str, float]:

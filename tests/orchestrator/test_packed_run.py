@@ -25,7 +25,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.packing import Card, Need, Shape
 from orchestrator.plan import make_plan
 from orchestrator.progress import Lines, Tracker
-from orchestrator.scheduler import Run, epochs_of
+from orchestrator.scheduler import Run
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 from stcnas_core.errors import InputError
@@ -120,7 +120,7 @@ def run(folder: Path, *, together: int = 1, out_of_memory: tuple[int, ...] = (),
     ledger_states = ledger.states(trial.id for trial in plan.trials({}))
     out = io.StringIO()
     missing = [trial for trial in plan.trials({}) if ledger_states[trial.id] == "missing"]
-    tracker = Tracker(missing, lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(missing, plan.epochs, time.monotonic)
     state = Run(plan, ledger, Frontier(plan, ledger_states, {}, ledger.has), Lines(tracker, out))
     trials, probed = Trials(folder, together, out_of_memory), Probed(folder)
     probe = Probe(lambda: probed.card(), lambda shape: probed.measure(shape))

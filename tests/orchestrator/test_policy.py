@@ -18,7 +18,7 @@ from orchestrator.plan import make_plan
 from orchestrator.policy import GIVE_UP, RULES, Outcomes, Restarts
 from orchestrator.preflight import Demand
 from orchestrator.progress import Lines, Tracker
-from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.scheduler import Run, run_inline
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 from stcnas_core.search import Search
@@ -27,7 +27,7 @@ from stcnas_core.search import Search
 def make_run(tmp_path: Path, out: io.StringIO, **changes: object) -> Run:
     plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", **changes)))
     ledger = Ledger(LocalStorage(tmp_path / "results"))
-    tracker = Tracker(plan.trials({}), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(plan.trials({}), plan.epochs, time.monotonic)
     return Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, out))
 
 

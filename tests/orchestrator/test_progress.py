@@ -8,7 +8,6 @@ from driver import write_sweep
 
 from orchestrator.plan import Plan, make_plan
 from orchestrator.progress import HEARTBEAT, Lines, Live, Reporter, Tracker, duration
-from orchestrator.scheduler import epochs_of
 from orchestrator.spec import load_sweep
 from orchestrator.trainable import Progress
 
@@ -34,7 +33,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tracker(plan: Plan, clock: Clock) -> Tracker:
-    return Tracker(plan.trials({}), lambda trial: epochs_of(plan, trial), clock)
+    return Tracker(plan.trials({}), plan.epochs, clock)
 
 
 def test_estimates_from_epochs_seen_in_every_stage_that_is_left(plan: Plan, tracker: Tracker, clock: Clock) -> None:

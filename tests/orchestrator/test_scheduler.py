@@ -15,7 +15,7 @@ from orchestrator.interruption import Interrupted, Interruption
 from orchestrator.ledger import Ledger
 from orchestrator.plan import make_plan
 from orchestrator.progress import Lines, Tracker
-from orchestrator.scheduler import Run, epochs_of, run_inline
+from orchestrator.scheduler import Run, run_inline
 from orchestrator.spec import load_sweep
 from orchestrator.storage import LocalStorage
 from stcnas_core.search import Search
@@ -30,7 +30,7 @@ def out() -> io.StringIO:
 def run(tmp_path: Path, out: io.StringIO) -> Run:
     plan = make_plan(load_sweep(write_sweep(tmp_path / "s.yaml", search={"epochs": 3})))
     ledger = Ledger(LocalStorage(tmp_path / "results"))
-    tracker = Tracker(plan.trials({}), lambda trial: epochs_of(plan, trial), time.monotonic)
+    tracker = Tracker(plan.trials({}), plan.epochs, time.monotonic)
     return Run(plan, ledger, Frontier(plan, {}, {}, ledger.has), Lines(tracker, out))
 
 
