@@ -17,6 +17,7 @@ from stcnas_core.errors import InputError
 from stcnas_core.method_fields import (
     CELL_METHODS,
     METHOD_DEFAULTS,
+    METHOD_EDITION,
     METHOD_FIELDS,
     METHOD_WITHOUT,
     SETTLED,
@@ -282,6 +283,8 @@ class SearchConfig:
             inert.add("perturbation_steps")
         for name in ("alpha_betas", "skip_dropout"):
             fields[name] = list(fields[name])
+        if self.method in METHOD_EDITION:
+            fields["edition"] = METHOD_EDITION[self.method]
         return {name: value for name, value in fields.items() if name not in inert}
 
     def ranks_after(self, epochs: int) -> bool:
