@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator import simulation
+from orchestrator.cpus import usable_cpus
 from orchestrator.job import Job
 from orchestrator.packing import allocator_share
 from stcnas_core.errors import InputError
@@ -47,11 +48,11 @@ def check_data(job: Job) -> None:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with so many threads, and with as many as before afterwards."""
+    """Compute with `count` threads, or as many as there are usable CPUs, and with as many as before afterwards."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(min(count, usable_cpus()))
     try:
         yield
     finally:

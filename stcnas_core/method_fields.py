@@ -128,7 +128,7 @@ CELL_METHODS = {"pcdarts", "pdarts"}
 """Methods made for stacks of equal cells: operations on a part of a cell's channels, supernets that grow deeper."""
 
 METHOD_EDITION: dict[str, int] = {}
-"""Editions of the methods whose program has changed since searches by it were recorded; the first edition is not listed.
+"""Editions of the methods whose program has changed since searches by it were recorded; a first edition is not listed.
 
 The edition is part of a search's id, so that a recorded search of an older edition is never taken for one of today's.
 """

@@ -49,6 +49,7 @@ from orchestrator.cluster.door import Door, Unkept
 from orchestrator.cluster.guardian import guarded
 from orchestrator.cluster.meters import Meters
 from orchestrator.cluster.nodes import Look, alive_nodes, check_cluster, images_of
+from orchestrator.cpus import usable_cpus
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
 from orchestrator.plan import Trial
@@ -137,7 +138,7 @@ def cluster(address: str | None, cpus: int | None = None) -> Iterator[None]:
         "configure_logging": False,
     }
     if address is None:
-        quiet |= {"num_cpus": cpus or os.cpu_count(), "include_dashboard": False}
+        quiet |= {"num_cpus": cpus or usable_cpus(), "include_dashboard": False}
         # Ray's own token lies in a file that all users of the machine can read.
         os.environ.pop("RAY_AUTH_MODE", None)
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

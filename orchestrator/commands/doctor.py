@@ -1,12 +1,12 @@
 """`stcnas doctor`: whether a sweep could run here or on a cluster, found out before any device is taken."""
 
-import os
 import shutil
 from dataclasses import asdict
 from typing import Any
 
 from orchestrator import preflight
 from orchestrator.cluster.nodes import Check, Images, check_cluster, comparable, images_of
+from orchestrator.cpus import usable_cpus
 from orchestrator.identity import Stage
 from orchestrator.plan import fingerprint_of, make_plan
 from orchestrator.preflight import Demand, Node, check_demands, gpus_of
@@ -93,7 +93,7 @@ def _images(sweep: Sweep) -> tuple[list[Images], list[Check]]:
 def _this_machine() -> Node:
     import torch
 
-    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    return {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
 
 
 def _resources(sweep: Sweep | None, nodes: list[Node]) -> list[Check]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from orchestrator.commands.trivial import rows, trivial
+from orchestrator.cpus import usable_cpus
 from orchestrator.frontier import Frontier
 from orchestrator.interruption import Interruption
 from orchestrator.job import Job
@@ -42,7 +43,7 @@ def measure(counts: Sequence[int], rounds: int, answers: int, out: TextIO) -> di
     """
     with tempfile.TemporaryDirectory(prefix="stcnas-overhead-") as folder:
         rows = _trials(counts, rounds, Path(folder), out)
-        return {"rows": rows, "answers": _answers(answers, Path(folder), out), "cpus": os.cpu_count()}
+        return {"rows": rows, "answers": _answers(answers, Path(folder), out), "cpus": usable_cpus()}
 
 
 def _trials(counts: Sequence[int], rounds: int, folder: Path, out: TextIO) -> list[Row]:
