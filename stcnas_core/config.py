@@ -8,6 +8,7 @@ wherever it has an effect; `effective` says where it has one.
 import copy
 import dataclasses
 import math
+import numbers
 import typing
 from dataclasses import dataclass
 from functools import cache
@@ -267,10 +268,16 @@ class SearchConfig:
         inert |= _as_ever(fields)
         if self.space != "nasbench201":
             inert.add("sample_none")
+        no_loss = not self.discretization_consistency or self.js_lambda == "0"
         if not self.cell_consistency:
-            inert.add("samples_per_iteration")
+            if no_loss:
+                inert |= {"noise", "noise_form", "samples_per_iteration"}  # nothing reads the cell that is drawn
+            elif self.samples_per_iteration == "one":
+                inert.add("samples_per_iteration")  # ids left it out before `two` was known to have an effect here
             if fields["warmup_epochs"] == 0:
                 inert.add("unsampled")  # a warm-up samples cells all the same
+        if self.weighting != "relu" and self.js_lambda == "0":
+            inert.add("discretization_consistency")  # neither a loss nor a projection
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
         if self.method == "stc" and self.value("derive_by") == "alpha":
@@ -437,8 +444,45 @@ def _options(config: type) -> dict[str, tuple[Any, ...]]:
     return found
 
 
+@cache
+def _hints(config: type) -> dict[str, Any]:
+    """The annotated types of the fields, those with listed values aside, which `_options` checks."""
+    listed = _options(config)
+    return {name: hint for name, hint in typing.get_type_hints(config).items() if name not in listed}
+
+
+_RAMPS = {"js_lambda", "perturbation", "temperature"}
+"""Fields of schedules, which may be given as a number."""
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Return True if a value has an annotated type; a bool is no number, an integer is a float."""
+    if typing.get_origin(hint) is tuple:
+        entries = typing.get_args(hint)
+        return isinstance(value, list | tuple) and all(_is_a(entry, entries[0]) for entry in value)
+    if typing.get_args(hint):
+        return any(_is_a(value, kind) for kind in typing.get_args(hint))
+    if hint in (int, float):
+        return isinstance(value, numbers.Integral if hint is int else numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _described(hint: Any) -> str:
+    """A type in words, after "must be"."""
+    kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
+    if typing.get_origin(hint) is tuple or typing.get_origin(kinds[0]) is tuple:
+        words = "a list of numbers"
+    else:
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[kinds[0]]
+    return f"{words} or null" if type(None) in typing.get_args(hint) else words
+
+
 def _common_checks(config: SearchConfig | RetrainConfig) -> None:
     """What holds for every field of both, checked here so that Python callers are as safe as sweep files."""
+    for name, hint in _hints(type(config)).items():
+        value = getattr(config, name)
+        if not _is_a(value, hint) and not (name in _RAMPS and _is_a(value, float)):
+            raise _bad(name, value, f"be {_described(hint)}")
     for name, options in _options(type(config)).items():
         value = getattr(config, name)
         if value not in options:

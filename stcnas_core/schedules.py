@@ -32,11 +32,17 @@ class Ramp:
         return cls(start, end)
 
     def __str__(self) -> str:
-        return f"{self.start:g}" if self.start == self.end else f"{self.start:g}->{self.end:g}"
+        return _written(self.start) if self.start == self.end else f"{_written(self.start)}->{_written(self.end)}"
 
     def at(self, progress: float) -> float:
         """The value at `progress`, 0 in the first epoch and 1 in the last."""
         return self.start + (self.end - self.start) * progress
+
+
+def _written(number: float) -> str:
+    """The shortest text that `parse` reads back as the same number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def progress(epoch: int, epochs: int) -> float:

@@ -31,7 +31,7 @@ class Stc(Method):
 
     def anneal(self, progress: float) -> None:
         """Lambda of Eq. 10 moves over the epochs."""
-        if self.config.discretization_consistency:
+        if self.config.discretization_consistency and self.config.js_lambda != "0":
             self.penalty_weight = self.js_lambda.at(progress)
 
     def weights(self) -> Tensor:
@@ -63,7 +63,7 @@ class Stc(Method):
 
     def penalty(self, cell: Choices) -> Tensor | None:
         """JS(alpha_s || alpha) of Eq. 9, the mean over the scope's distributions, in nats: between 0 and ln 2."""
-        if not self.config.discretization_consistency:
+        if self.penalty_weight is None:
             return None
         mask = indicator(cell, tuple(self.alpha.shape)).to(self.device)
         weights = self.weights()
