@@ -276,8 +276,8 @@ class SearchConfig:
                 inert.add("samples_per_iteration")  # ids left it out before `two` was known to have an effect here
             if fields["warmup_epochs"] == 0:
                 inert.add("unsampled")  # a warm-up samples cells all the same
-        if self.weighting != "relu" and self.js_lambda == "0":
-            inert.add("discretization_consistency")  # neither a loss nor a projection
+        if self.weighting != "relu" and no_loss:
+            inert |= {"discretization_consistency", "js_lambda"}  # neither a loss nor a projection
         if not self.discretization_consistency:
             inert |= {"js_lambda", "js_scope", "js_gradient"}
         if self.method == "stc" and self.value("derive_by") == "alpha":
