@@ -36,6 +36,6 @@ class HostCopy:
     def read(self, source: Tensor, value: Callable[[], Tensor]) -> NDArray[np.float32]:
         """`value()` as it is now, as an array of the caller's own on the host."""
         if self._event is None or self._host is None or self._version != source._version:
-            return value().cpu().numpy()
+            return value().cpu().numpy().copy()  # on a CPU the tensor is the value itself
         self._event.synchronize()
         return self._host.numpy().copy()

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -64,15 +65,27 @@ def comparable() -> dict[str, Any]:
     return {name: versions()[name] for name in _VERSIONS}
 
 
+def asks_for_token(mode: str, ray_version: str) -> bool:
+    """Return True if Ray asks for a token under this RAY_AUTH_MODE, which may be empty.
+
+    Ray announces tokens as the default of all clusters from 2.61 on.
+    """
+    if mode:
+        return mode.lower() == "token"
+    return tuple(int(part) for part in re.findall(r"\d+", ray_version)[:2]) >= (2, 61)
+
+
 def look(question: Question, answer_key: str) -> dict[str, Any]:
     """On a node: what it has and sees; `answer_key` is written to the storage, for the driver to find."""
+    import ray
+
     from orchestrator.cluster import handover
     from stcnas_core.datasets import fingerprint
 
     if question.keeper is not None:
         handover.accept(question.keeper)
     seen: dict[str, Any] = {"versions": comparable(), "problem": None, "warnings": [], "images": {}}
-    seen["token"] = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+    seen["token"] = asks_for_token(os.environ.get("RAY_AUTH_MODE", ""), ray.__version__)
     try:
         storage = open_storage(question.uri)
         found = storage.read(question.key)

@@ -25,3 +25,11 @@ def test_a_stale_copy_is_never_read(device: str) -> None:
     assert copy.read(alpha, lambda: alpha + 1).tolist() == [[2.0] * 3] * 2
     alpha.add_(1)  # after the start
     assert copy.read(alpha, lambda: alpha + 1).tolist() == [[3.0] * 3] * 2
+
+
+def test_what_is_read_is_the_caller_s_own() -> None:
+    """Changing what was read leaves alpha as it is."""
+    copy = HostCopy("cpu")
+    alpha = torch.zeros(2, 3)
+    copy.read(alpha, alpha.detach)[:] = 5.0
+    assert alpha.tolist() == [[0.0] * 3] * 2

@@ -8,7 +8,7 @@ from driver import Driver, write_sweep
 from obstore.store import MemoryStore
 
 from orchestrator.cluster import nodes
-from orchestrator.cluster.nodes import Check, Images, Question, look
+from orchestrator.cluster.nodes import Check, Images, Question, asks_for_token, look
 from orchestrator.commands.doctor import examine, listed
 from orchestrator.place import ensure, identify
 from orchestrator.spec import load_sweep
@@ -83,3 +83,18 @@ def test_another_storage_under_the_same_path_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="unmounted, renamed or emptied"):
         ensure(storage, name)
     ensure(storage, None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "version", "asks"),
+    [
+        ("token", "2.60.0", True),
+        ("TOKEN", "2.60.0", True),
+        ("", "2.60.0", False),
+        ("", "2.61.0", True),
+        ("", "3.0.0rc1", True),
+        ("disabled", "2.61.0", False),
+    ],
+)
+def test_an_unset_mode_means_what_the_version_of_ray_makes_of_it(mode, version, asks):
+    assert asks_for_token(mode, version) == asks
