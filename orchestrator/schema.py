@@ -112,7 +112,8 @@ _TRIALS = [
     Column(
         "error_kind",
         pa.string(),
-        "`diverged`, `out_of_memory`, `bug`, `lost`, `hung`, `preempted`, `not_found` or `over_limit`; null when finished.",
+        "`diverged`, `out_of_memory`, `bug`, `lost`, `hung`, `preempted`, `not_found` or `over_limit`; null when "
+        "finished.",
     ),
     Column("error", pa.string(), "Traceback of a failed trial."),
     Column("device", pa.string(), "`cpu`, or the GPU's name."),

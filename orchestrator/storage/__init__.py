@@ -25,6 +25,11 @@ def open_storage(uri: str) -> Storage:
     if not uri.strip():
         raise InputError("the storage is empty: give a folder or an address such as s3://bucket/prefix")
     if not separator:
+        scheme, colon, rest = uri.partition(":")
+        if colon and scheme in (*PREFIXES, "file") and rest.startswith("/"):
+            raise InputError(
+                f"storage {uri!r}: an address has two slashes, {scheme}:/{rest}; keep it a text, since a Path drops one"
+            )
         return LocalStorage(Path(uri).expanduser())
     if scheme == "file":
         return LocalStorage(Path(urlsplit(uri).path))
@@ -32,9 +37,9 @@ def open_storage(uri: str) -> Storage:
         known = ", ".join(f"{name}://" for name in PREFIXES)
         raise InputError(f"storage scheme {scheme[:20]!r} is not known; give a folder, or one of {known}")
     parts = urlsplit(uri)
-    if parts.username is not None or parts.password is not None or parts.query:
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise InputError(
-            f"the {scheme}:// address of the storage holds a user name or a query: keep credentials in the "
+            f"the {scheme}:// address of the storage holds a user name, a query or a fragment: keep credentials in the "
             f"environment (AWS_ACCESS_KEY_ID and the like) and give {scheme}://bucket/prefix"
         )
     if not parts.netloc:

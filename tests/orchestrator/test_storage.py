@@ -149,6 +149,9 @@ def test_opens_folders_and_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("", "the storage is empty"),
         ("s3:///prefix", "names no bucket"),
         ("az://container/x", "environment"),
+        ("s3:/bucket/x", "two slashes, s3://bucket/x"),
+        (str(Path("gs://bucket/x")), "two slashes, gs://bucket/x"),
+        ("s3://bucket/x#other", "fragment"),
     ],
 )
 def test_refuses_addresses(uri: str, message: str) -> None:
