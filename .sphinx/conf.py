@@ -30,7 +30,7 @@ NAVIGATION = {
     "Clusters": ["clusters", *(f"/sweeps/clusters/{page}" for page in ("plain", "slurm", "kuberay", "launcher"))],
     "Reference": ["troubleshooting", "sweep-file", "cli", "schema", "ledger"],
     "Explanation": ["method", "statistics", "reliability", "decisions", "performance", "scale"],
-    "Results": ["claims", "experiments"],
+    "Results": ["claims", "experiments", "experiments-plan"],
     "Project": ["CONTRIBUTING", "citing"],
 }
 """Every page by its part of the site; one that is in none is an error."""
