@@ -85,7 +85,7 @@ class Job:
 
     @property
     def threads(self) -> int:
-        """Threads that the trial may compute with, on each of its devices."""
+        """Threads that the trial asks for on each of its devices; the machine may allow fewer."""
         return max(1, int(self.cpus))
 
     def to_dict(self) -> dict[str, Any]:

@@ -46,13 +46,18 @@ def check_data(job: Job) -> None:
         )
 
 
+def threads_of(job: Job) -> int:
+    """Threads that a trial computes with here on each of its devices: no more than there are usable CPUs."""
+    return min(job.threads, usable_cpus())
+
+
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with `count` threads, or as many as there are usable CPUs, and with as many as before afterwards."""
+    """Compute with `count` threads, and with as many as before afterwards."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(count, usable_cpus()))
+    torch.set_num_threads(count)
     try:
         yield
     finally:

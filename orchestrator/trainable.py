@@ -22,7 +22,7 @@ from orchestrator.place import ensure
 from orchestrator.policy import Kind
 from orchestrator.snapshots import snapshot_epochs
 from orchestrator.storage import StorageError, open_storage
-from orchestrator.surroundings import check_data, device_name, device_of, reset_peak_memory, threads
+from orchestrator.surroundings import check_data, device_name, device_of, reset_peak_memory, threads, threads_of
 from orchestrator.watchdog import watched
 from stcnas_core.errors import DivergedError, InputError, OverLimitError
 
@@ -105,6 +105,7 @@ class _Attempt:
         steps = [row["step_seconds"] for row in self.epochs if row["step_seconds"] is not None]
         return {
             **self.job.row(self.start.attempt),
+            "threads": threads_of(self.job),
             # With the build, such as +cu130, which the package's metadata does not have.
             "torch_version": str(torch.__version__),
             "started_at": self.start.first_at,
@@ -140,7 +141,7 @@ def run_trial(job: Job, group: "Group | None" = None) -> Iterator[Progress]:
     start = checkpoints.start(job.id, after=ledger.attempts_failed(job.id))
     attempt = _Attempt(job, device, start, group)
     try:
-        with threads(job.threads):
+        with threads(threads_of(job)):
             yield from _train(attempt, checkpoints, ledger)
     except StorageError:
         raise

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.cluster import handover
 from orchestrator.job import Job
-from orchestrator.surroundings import check_data, device_of, reset_peak_memory, threads
+from orchestrator.surroundings import check_data, device_of, reset_peak_memory, threads, threads_of
 from orchestrator.trainable import FailedError, Failure, Progress, record_failure, run_trial
 from stcnas_core.errors import InputError
 
@@ -172,7 +172,7 @@ def _follow(job: Job, device: str, group: Any) -> None:
     check_data(job)
     assert isinstance(job.config, RetrainConfig)
     try:
-        with threads(job.threads):
+        with threads(threads_of(job)):
             reset_peak_memory(job, device)
             run = Retrain(job.config, data_path=job.data_path, device=device, group=group)
             run.join()

@@ -231,14 +231,18 @@ def test_a_useless_checkpoint_is_told_and_passed_over(plan: Plan, ledger: Ledger
     assert said[-1].state == "finished"
 
 
-def test_leaves_the_number_of_threads_as_it_was(plan: Plan, ledger: Ledger) -> None:
+@pytest.mark.parametrize(("usable", "expected"), [(8, 3), (2, 2)])
+def test_computes_with_the_threads_it_may_and_leaves_them_as_they_were(
+    plan: Plan, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, usable: int, expected: int
+) -> None:
+    monkeypatch.setattr("orchestrator.surroundings.usable_cpus", lambda: usable)
     before = torch.get_num_threads()
     seen: list[int] = []
     for _ in _watched(run_trial(job(plan, ledger, cpus=3.5)), seen):
         pass
-    assert set(seen[:-1]) == {3}
+    assert set(seen[:-1]) == {expected}
     assert torch.get_num_threads() == before
-    assert ledger.trials()["threads"].item() == 3
+    assert ledger.trials()["threads"].item() == expected
 
 
 def _watched(said: Iterator[Progress], seen: list[int]) -> Iterator[Progress]:
